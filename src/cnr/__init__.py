@@ -1,0 +1,3 @@
+"""cnr-server: the registry for Kubernetes applications."""
+
+__version__ = "1.0.0"

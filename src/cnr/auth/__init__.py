@@ -1,0 +1,1 @@
+"""Who may do what: `authorize(credentials, Access(repository, action))` grants or raises."""

@@ -1,0 +1,1 @@
+"""The `cnr` command, one file per verb."""

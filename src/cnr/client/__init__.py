@@ -1,0 +1,1 @@
+"""HTTP clients for registries. Imports the domain only."""

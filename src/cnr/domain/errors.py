@@ -1,0 +1,140 @@
+"""What can go wrong, named for what is wrong. No HTTP in here: each adapter maps these classes.
+
+CnrError
+├── BadInput               the caller sent something that can never work
+│   ├── InvalidUsage         a field is missing or has the wrong type; a body cannot be read
+│   ├── InvalidName          a namespace, name, format or channel outside the grammar
+│   ├── InvalidRelease       a release that is not strict SemVer
+│   ├── InvalidQuery         a release query that cannot be parsed
+│   ├── InvalidDigest        a digest that is malformed, or that the bytes do not have
+│   ├── InvalidArchive       not base64, not gzip, not a tar
+│   ├── AmbiguousFormat      format "-" where the release has none or several
+│   └── TooLarge             beyond a documented limit
+├── Missing
+│   ├── PackageNotFound      no such package; or format, blob or exact release in it
+│   ├── ReleaseNotFound      a valid query that matches nothing
+│   └── ChannelNotFound
+├── Conflict               what is stored forbids it
+│   ├── ReleaseExists        this release already has this format
+│   ├── NameTaken            the tag is in use for another kind of thing
+│   └── RecordFull           one more entry would pass a record's size limit
+├── Denied                 the caller may not
+│   ├── Unauthorized         wrong credentials
+│   └── Forbidden            known, but without the right
+└── StoreTrouble           not the caller's fault
+    ├── StoreUnavailable     the store cannot be reached; nothing was changed
+    ├── OutcomeUnknown       the answer to a write was lost; safe to repeat
+    ├── StoreFull            no space left; reads go on
+    └── DataCorrupt          stored bytes do not hash to their name
+"""
+
+from typing import Any
+
+
+class CnrError(Exception):
+    """Base of all that the registry raises. `details` goes to clients: no secrets, only JSON values."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, Any] = details
+
+
+class BadInput(CnrError):
+    """The request can never succeed as it is."""
+
+
+class InvalidUsage(BadInput):
+    """A field is missing or ill-typed, or the body is unreadable."""
+
+
+class InvalidName(BadInput):
+    """A name is outside its grammar; the message says which rule it breaks."""
+
+
+class InvalidRelease(BadInput):
+    """A release is not strict SemVer 2.0.0. Details: `version`."""
+
+
+class InvalidQuery(BadInput):
+    """A release query cannot be parsed. Details: `release`."""
+
+
+class InvalidDigest(BadInput):
+    """A digest is malformed, or does not belong to the bytes sent with it."""
+
+
+class InvalidArchive(BadInput):
+    """The blob is not base64, not gzip, or not a tar."""
+
+
+class AmbiguousFormat(BadInput):
+    """Format "-" needs exactly one format. Details: `package`, `release`, `media_types`."""
+
+
+class TooLarge(BadInput):
+    """Beyond a documented limit. Details: `limit` (bytes or a count), `what`."""
+
+
+class Missing(CnrError):
+    """Something that was named is not there."""
+
+
+class PackageNotFound(Missing):
+    """No such package, format, blob or exact release. Details: `package`, `release`, `media_type`."""
+
+
+class ReleaseNotFound(Missing):
+    """A valid query matches no release. Details: `package`, and `release_query` or `release`."""
+
+
+class ChannelNotFound(Missing):
+    """Details: `channel`, `package`, `release`."""
+
+
+class Conflict(CnrError):
+    """What is stored already forbids the change."""
+
+
+class ReleaseExists(Conflict):
+    """The release has this format, and force was not given. Details: `package`, `release`, `media_type`."""
+
+
+class NameTaken(Conflict):
+    """A tag of this name exists and is of another kind."""
+
+
+class RecordFull(Conflict):
+    """One more entry would make a record larger than a store must accept."""
+
+
+class Denied(CnrError):
+    """The caller may not do this."""
+
+
+class Unauthorized(Denied):
+    """The credentials are wrong."""
+
+
+class Forbidden(Denied):
+    """The caller lacks the right. Details: `package`, `scopes`."""
+
+
+class StoreTrouble(CnrError):
+    """The store failed; not the caller's fault."""
+
+
+class StoreUnavailable(StoreTrouble):
+    """The store cannot be reached. Nothing was changed."""
+
+
+class OutcomeUnknown(StoreTrouble):
+    """The answer to a write was lost: it may or may not have happened. Repeating it is safe."""
+
+
+class StoreFull(StoreTrouble):
+    """No space left. Nothing was changed; reads go on."""
+
+
+class DataCorrupt(StoreTrouble):
+    """Stored bytes do not hash to the digest that names them."""

@@ -1,0 +1,1 @@
+"""All rules of the registry. Knows no HTTP and no storage driver."""

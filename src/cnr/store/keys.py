@@ -1,0 +1,99 @@
+"""Every key of the record store. The only place that builds or splits one.
+
+repos/<repo>                        a repository ever written to: state, created_at
+policy/<repo or namespace>          visibility, immutability, quotas, grants
+tags/<repo>/<tag>                   a release, channel, plain tag, or what a deleted release leaves
+manifests/<repo>/<digest>           an OCI manifest and its bytes
+blobs/<repo>/<digest>               which stored bytes a blob is
+contents/<repo>/<tar digest>        which blob the CNR view serves for a tar
+referrers/<repo>/<subject>/<digest> a manifest that names <subject>
+uploads/<id>                        an open upload
+chunks/<id>/<n>                     a piece of a blob, where the engine has no files
+meta/format                         the format that servers read and write
+
+In a key the `/` of a repository becomes `!`, which no name contains, so a key splits at its slashes.
+"""
+
+from typing import NamedTuple
+
+from cnr.domain.digest import Digest, TarDigest
+from cnr.domain.names import Repository
+
+META_FORMAT = "meta/format"
+REPOS = "repos/"
+TAGS = "tags/"
+MANIFESTS = "manifests/"
+BLOBS = "blobs/"
+CONTENTS = "contents/"
+REFERRERS = "referrers/"
+UPLOADS = "uploads/"
+UNFED = (UPLOADS, "chunks/")
+"""Prefixes whose changes the feed leaves out."""
+
+
+class Key(NamedTuple):
+    """A key taken apart: its kind (`tags`), its repository, and what is left (a tag, a digest)."""
+
+    kind: str
+    repository: Repository
+    rest: str
+
+
+def _flat(repository: str) -> str:
+    return repository.replace("/", "!")
+
+
+def repo(repository: Repository) -> str:
+    return f"repos/{_flat(repository)}"
+
+
+def tag(repository: Repository, name: str) -> str:
+    return f"tags/{_flat(repository)}/{name}"
+
+
+def tags(repository: Repository) -> str:
+    """The prefix of all tags of a repository."""
+    return f"tags/{_flat(repository)}/"
+
+
+def manifest(repository: Repository, digest: Digest) -> str:
+    return f"manifests/{_flat(repository)}/{digest}"
+
+
+def manifests(repository: Repository) -> str:
+    """The prefix of all manifests of a repository."""
+    return f"manifests/{_flat(repository)}/"
+
+
+def blob(repository: Repository, digest: Digest) -> str:
+    return f"blobs/{_flat(repository)}/{digest}"
+
+
+def contents(repository: Repository, digest: TarDigest) -> str:
+    return f"contents/{_flat(repository)}/{digest}"
+
+
+def referrer(repository: Repository, subject: Digest, digest: Digest) -> str:
+    return f"referrers/{_flat(repository)}/{subject}/{digest}"
+
+
+def referrers(repository: Repository, subject: Digest) -> str:
+    """The prefix of all referrers of a subject."""
+    return f"referrers/{_flat(repository)}/{subject}/"
+
+
+def upload(upload_id: str) -> str:
+    return f"uploads/{upload_id}"
+
+
+def chunk(blob_id: str, number: int) -> str:
+    return f"chunks/{blob_id}/{number:08d}"
+
+
+def split(key: str) -> Key:
+    """The parts of a key that belongs to a repository. Raises ValueError for any other."""
+    kind, _, rest = key.partition("/")
+    repository, _, rest = rest.partition("/")
+    if kind not in ("repos", "policy", "tags", "manifests", "blobs", "contents", "referrers") or not repository:
+        raise ValueError(f"not a repository's key: {key!r}")
+    return Key(kind, Repository(repository.replace("!", "/")), rest)

@@ -1,0 +1,157 @@
+"""The record types: what is under each key. Bytes on disk; docs/design.md is normative.
+
+A value is one byte, the record's format number, and a MessagePack map of the fields below (absent = default).
+`write` is the id of the write that made this value. `born` is the id of the write that created the thing,
+kept by later swaps and new after a delete: a pointer names (key, born), and a target with another born is absent.
+Times are integer microseconds UTC.
+"""
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from cnr.domain.digest import Digest, TarDigest
+from cnr.domain.names import Format, Tag
+
+FORMAT = 1
+_FORMAT_BYTE = bytes([FORMAT])
+
+
+class StoredFormatTooNew(Exception):
+    """A record was written by a newer version of this software."""
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every record carries."""
+
+    write: str = ""
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """Names a manifest of the same repository: absent if the manifest there has another `born`."""
+
+    digest: Digest
+    born: str
+
+
+class Repo(Stored, frozen=True, kw_only=True):
+    """repos/: state and created_at of a package. Never deleted, only swapped."""
+
+    state: Literal["live", "empty"]
+    created_at: int
+
+
+class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One format of a release: what the CNR API calls a manifest. `about` feeds search only."""
+
+    manifest: Pointer
+    tar_digest: TarDigest
+    created_at: int
+    metadata: dict[str, Any] | None = None
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+
+
+class ReleaseTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="release"):
+    """A release: one record, so that a push commits in one swap. `manifest` is what the OCI tag resolves to."""
+
+    born: str
+    manifest: Pointer
+    formats: dict[Format, FormatEntry] = {}
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A release that belongs to a channel: absent if the release tag there has another `born`."""
+
+    tag: Tag
+    born: str
+
+
+class ChannelTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="channel"):
+    """A channel. `current` is a member's tag; if that is dead, the highest live member counts."""
+
+    current: Tag
+    members: tuple[Member, ...]
+
+
+class PlainTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="plain"):
+    """An OCI tag that is neither."""
+
+    manifest: Pointer
+
+
+class DeletedTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
+    """What a deleted release leaves: the tar digests it had, per format."""
+
+    contents: dict[Format, TarDigest] = {}
+
+
+AnyTag = ReleaseTag | ChannelTag | PlainTag | DeletedTag
+
+
+class ManifestRecord(Stored, frozen=True, kw_only=True):
+    """An OCI manifest: its bytes up to INLINE_MANIFEST, above that `blob_id` names them."""
+
+    born: str
+    media_type: str
+    size: int
+    pushed_at: int
+    origin: Literal["client", "server"]
+    subject: Digest | None = None
+    data: bytes | None = None
+    blob_id: str | None = None
+
+
+class BlobRecord(Stored, frozen=True, kw_only=True):
+    """A blob of a repository: its bytes up to INLINE_BLOB, above that `blob_id` names them."""
+
+    size: int
+    touched_at: int
+    state: Literal["live", "condemned"] = "live"
+    data: bytes | None = None
+    blob_id: str | None = None
+
+
+class ContentsRecord(Stored, frozen=True, kw_only=True):
+    """Which blob the CNR view serves for a tar: the first gzip of it that was stored."""
+
+    digest: Digest
+    size: int
+    state: Literal["live", "condemned"] = "live"
+
+
+class ReferrerRecord(Stored, frozen=True, kw_only=True):
+    """A row of the referrers API. `release` is set on a server-made index: it counts only while that tag names it."""
+
+    born: str
+    media_type: str
+    size: int
+    artifact_type: str | None = None
+    annotations: dict[str, str] = {}
+    release: Tag | None = None
+
+
+INLINE_MANIFEST = 128 * 1024
+INLINE_BLOB = 16 * 1024
+TAG_LIMIT = 400 * 1024
+"""Bytes that a tag record may have before another entry is refused."""
+
+T = TypeVar("T")
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Repo, AnyTag, ManifestRecord, BlobRecord, ContentsRecord, ReferrerRecord)
+}
+
+
+def encode(record: Stored) -> bytes:
+    """The stored value of a record."""
+    return _FORMAT_BYTE + _encoder.encode(record)
+
+
+def decode(kind: type[T] | Any, value: bytes) -> T:
+    """The record of `kind` in a stored value. Raises StoredFormatTooNew, msgspec.DecodeError."""
+    if value[0] != FORMAT:
+        raise StoredFormatTooNew(f"a record has format {value[0]}; this server reads {FORMAT}")
+    decoded: T = _decoders[kind].decode(memoryview(value)[1:])
+    return decoded

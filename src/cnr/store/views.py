@@ -1,0 +1,177 @@
+"""ViewStore: projections of the feed, in a file of their own that may be thrown away at any time.
+
+A view answers what no single record can: lists, search, which channels point at a release. It is exact because
+every answer first applies the feed up to head() (registry/catalog.py); what decides a write is read from its
+record, never from here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
+from cnr.domain.version import Release
+from cnr.store.base import Cursor, Version
+
+VIEWS_FORMAT = 1
+"""In the file's name: another format is another file, built anew."""
+
+
+class CursorMoved(Exception):
+    """Another worker applied changes in the meantime. Nothing was written: read cursor() and begin again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatRow:
+    """One format of a release, as lists need it. `created_at` in microseconds UTC."""
+
+    format: Format
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """A live release of a repository."""
+
+    repository: Repository
+    tag: Tag
+    release: Release
+    born: str
+    formats: tuple[FormatRow, ...]
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A channel's record: its members are (tag, born), live or not."""
+
+    repository: Repository
+    name: Channel
+    current: Tag
+    members: tuple[tuple[Tag, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RepoRow:
+    """A repository and when its package was created."""
+
+    repository: Repository
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What stands under a key now: `row` None means nothing that a view shows (absent, deleted, not a release)."""
+
+    key: str
+    version: Version
+    row: ReleaseRow | ChannelRow | RepoRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A channel with live members, highest release first; `current` is the live one that it points at."""
+
+    name: Channel
+    current: Release
+    releases: tuple[Release, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseView:
+    """A release and its formats, sorted."""
+
+    release: Release
+    formats: tuple[FormatRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageView:
+    """A package with at least one (matching) release, highest first. Times in microseconds UTC."""
+
+    name: PackageName
+    created_at: int
+    updated_at: int
+    releases: tuple[ReleaseView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A ranked search result; a higher score is a better match."""
+
+    name: PackageName
+    default: Release
+    description: str
+    formats: tuple[Format, ...]
+    score: float
+
+
+class ViewStore(Protocol):
+    """One host's projections, shared by its workers. Rows are read by any, written by one at a time."""
+
+    async def cursor(self) -> Cursor | None:
+        """Up to where changes are applied; None for an empty or unreadable file, which needs a rebuild."""
+        ...
+
+    async def apply(self, changes: Sequence[Change], *, since: Cursor | None, until: Cursor) -> None:
+        """Apply `changes` and move the cursor from `since` to `until`, in one transaction.
+
+        A row is only replaced by one of a higher Version. Raises CursorMoved where the cursor is not `since`.
+        """
+        ...
+
+    async def clear(self) -> None:
+        """Forget every row and the cursor."""
+        ...
+
+    async def releases(self, repository: Repository) -> Sequence[ReleaseView]:
+        """All live releases, highest first; empty where there is no package. Releases without formats are left out."""
+        ...
+
+    async def default(self, repository: Repository) -> Release | None:
+        """The highest release of `releases`."""
+        ...
+
+    async def channels_at(self, repository: Repository, tag: Tag) -> Sequence[Channel]:
+        """Names, sorted, of the channels whose live current is this release."""
+        ...
+
+    async def channels(self, repository: Repository) -> Sequence[ChannelView]:
+        """The channels with a live member, by name."""
+        ...
+
+    async def channel(self, repository: Repository, name: Channel) -> ChannelView | None:
+        """One channel, if it has a live member."""
+        ...
+
+    async def packages(
+        self,
+        *,
+        namespace: str | None = None,
+        query: str = "",
+        format: Format | None = None,
+        after: str = "",
+        limit: int,
+    ) -> Sequence[PackageView]:
+        """Packages by name (`ns/name`, byte order) above `after`; the filters combine with AND.
+
+        `query`: a literal, case-insensitive part of `ns/name`. `format`: only releases that have it count.
+        """
+        ...
+
+    async def names(self, *, query: str = "", after: str = "", limit: int) -> Sequence[str]:
+        """`ns/name` of packages, as `packages` would list them."""
+        ...
+
+    async def search(self, query: str, *, after: tuple[float, str] | None = None, limit: int) -> Sequence[SearchHit]:
+        """Ranked: names count most, then keywords, then descriptions. Best first, ties by name; `after` is exclusive."""
+        ...
+
+    async def repositories(self, *, after: str = "", limit: int) -> Sequence[Repository]:
+        """Repositories with anything tagged, by name."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        ...
