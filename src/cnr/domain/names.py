@@ -88,7 +88,7 @@ def _check_component(text: str, what: str) -> None:
 
 
 def parse_repository(text: str) -> Repository:
-    """`text` as a repository path of any depth. Raises InvalidName. Source: OCI distribution 1.1, "Pulling manifests"."""
+    """`text` as a repository path of any depth. Raises InvalidName. Source: OCI distribution 1.1, pulling manifests."""
     if len(text) > NAME_LIMIT:
         raise InvalidName(f"the repository name is longer than {NAME_LIMIT} characters")
     for component in text.split("/"):
@@ -105,7 +105,8 @@ def parse_format(text: str) -> Format:
     token = full["format"] if full else text
     if not _FORMAT.fullmatch(token):
         raise InvalidName(
-            f"the format {text[:NAME_LIMIT]!r} must be letters, digits, '_' and '-', at most 64, and begin with a letter or digit"
+            f"the format {text[:NAME_LIMIT]!r} must be at most 64 letters, digits, '_' and '-',"
+            " and begin with a letter or digit"
         )
     return Format(token)
 

@@ -147,7 +147,10 @@ class BlobStore(Protocol):
         ...
 
     async def copy(self, source: str, target: str) -> None:
-        """Make `target` hold the bytes of `source`, durable, without reading them where the engine can. Raises BlobNotFound."""
+        """Make `target` hold the bytes of `source`, durable; without reading them where the engine can.
+
+        Raises BlobNotFound.
+        """
         ...
 
     async def delete(self, blob_id: str) -> None:

@@ -165,7 +165,10 @@ class ViewStore(Protocol):
         ...
 
     async def search(self, query: str, *, after: tuple[float, str] | None = None, limit: int) -> Sequence[SearchHit]:
-        """Ranked: names count most, then keywords, then descriptions. Best first, ties by name; `after` is exclusive."""
+        """Ranked: names count most, then keywords, then descriptions. Best first, ties by name.
+
+        `after` is exclusive.
+        """
         ...
 
     async def repositories(self, *, after: str = "", limit: int) -> Sequence[Repository]:
