@@ -42,10 +42,14 @@ class Repo(Stored, frozen=True, kw_only=True):
 
 
 class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One format of a release: what the CNR API calls a manifest. `about` feeds search only."""
+    """One format of a release: what the CNR API calls a manifest.
+
+    `size` is that of the gzip which `contents/` names for the tar. `description` and `keywords` feed search only.
+    """
 
     manifest: Pointer
     tar_digest: TarDigest
+    size: int
     created_at: int
     metadata: dict[str, Any] | None = None
     description: str = ""
@@ -53,10 +57,14 @@ class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class ReleaseTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="release"):
-    """A release: one record, so that a push commits in one swap. `manifest` is what the OCI tag resolves to."""
+    """A release: one record, so that a push commits in one swap. `manifest` is what the OCI tag resolves to.
+
+    `index` is the server-made index of two and more formats; another index is none of this release's.
+    """
 
     born: str
     manifest: Pointer
+    index: Pointer | None = None
     formats: dict[Format, FormatEntry] = {}
 
 

@@ -1,0 +1,106 @@
+"""What all protocol adapters do alike: find the route, authorise, run the handler, render what it raised."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from cnr.domain.access import Access, Grant
+from cnr.domain.errors import CnrError
+from cnr.domain.names import Repository
+from cnr.http.errors import ErrorTable, wire
+from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
+
+Authorize = Callable[[Mapping[str, str], Access], Awaitable[Grant]]
+Render = Callable[[int, str, str, Mapping[str, Any]], Response]
+"""An error in the protocol's own shape, from (status, code, message, details)."""
+Locate = Callable[[Mapping[str, str]], Repository | None]
+"""The repository that a route's variables name; None where they name none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A protocol's codes for what no handler raises."""
+
+    route_not_found: str
+    method_not_allowed: str
+    internal: str
+
+
+_log = logging.getLogger("cnr.http")
+
+
+class Adapter:
+    """One protocol as an ASGI application. Every route passes `authorize` before its handler runs."""
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        errors: ErrorTable,
+        render: Render,
+        authorize: Authorize,
+        locate: Locate,
+        codes: Codes,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.router = router
+        self._errors = errors
+        self._render = render
+        self._authorize = authorize
+        self._locate = locate
+        self._codes = codes
+        self._headers = tuple(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        response = await self._answer(scope, receive)
+        response.raw_headers.extend(self._headers)
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        method = scope["method"]
+        try:
+            route, values = self.router.match(method, scope["path"])
+        except RouteNotFound:
+            return self._render(
+                404, self._codes.route_not_found, "there is nothing at this address", {"path": scope["path"]}
+            )
+        except MethodNotAllowed as exc:
+            return self._other_method(method, exc.allow)
+        scope["route"] = route.path
+        request = Request(scope, receive)
+        try:
+            await self._authorize(request.headers, Access(self._locate(values), route.action))
+            return await _run(route, request, values)
+        except CnrError as exc:
+            return self._failure(exc)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            _log.exception("unexpected error", extra={"route": route.path})
+            return self._render(500, self._codes.internal, "the server failed on this request; its log says more", {})
+
+    def _other_method(self, method: str, allow: Sequence[str]) -> Response:
+        header = {"Allow": ", ".join(allow)}
+        if method == "OPTIONS":
+            return Response(status_code=200, headers=header)
+        message = f"this address has no {method}: use one of {header['Allow']}"
+        response = self._render(405, self._codes.method_not_allowed, message, {"allow": list(allow)})
+        response.headers.update(header)
+        return response
+
+    def _failure(self, error: CnrError) -> Response:
+        entry = wire(self._errors, error)
+        response = self._render(entry.status, entry.code, error.message, error.details)
+        if entry.retry_after_s is not None:
+            response.headers["Retry-After"] = str(entry.retry_after_s)
+        return response
+
+
+async def _run(route: Route, request: Request, values: Mapping[str, str]) -> Response:
+    return await route.handler(request, **values)

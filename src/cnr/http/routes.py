@@ -1,0 +1,114 @@
+"""Routes: one table per adapter, matched by splitting the path once.
+
+A path's segments walk a tree; static segments win over variables, and a trailing slash changes nothing.
+(Trying regular expressions in turn cost more than a cached answer itself; docs/benchmarks.md.)
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cnr.domain.access import Action
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+class RouteNotFound(Exception):
+    """No route has this path."""
+
+
+class MethodNotAllowed(Exception):
+    """The path exists, not with this method. `allow`: the methods that it has."""
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        super().__init__(", ".join(allow))
+        self.allow = tuple(allow)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`method path`, such as `GET /api/v1/packages/{namespace}/{name}`; variables go to `handler` by name."""
+
+    method: str
+    path: str
+    handler: Handler
+    action: Action
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names in braces, in order."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+@dataclass(slots=True)
+class _Node:
+    static: dict[str, "_Node"] = field(default_factory=dict)
+    variable: "_Node | None" = None
+    routes: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class Router:
+    """Finds the route of a method and path among `routes`, each mounted under every one of `prefixes`."""
+
+    def __init__(self, routes: Iterable[Route], *, prefixes: Sequence[str] = ("",)) -> None:
+        self.routes = tuple(routes)
+        self._root = _Node()
+        for route in self.routes:
+            for prefix in prefixes:
+                self._add(prefix, route)
+
+    def _add(self, prefix: str, route: Route) -> None:
+        node = self._root
+        for segment in _segments(prefix + route.path):
+            if segment.startswith("{"):
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.static.setdefault(segment, _Node())
+        if route.method in node.routes:
+            raise ValueError(f"two routes for {route.method} {prefix}{route.path}")
+        node.routes[route.method] = (route, route.variables)
+
+    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The route, and the values of its variables. HEAD matches GET.
+
+        Raises RouteNotFound, MethodNotAllowed.
+        """
+        values: list[str] = []
+        node = _walk(self._root, _segments(path), 0, values)
+        if node is None:
+            raise RouteNotFound(path)
+        found = node.routes.get("GET" if method == "HEAD" else method)
+        if found is None:
+            raise MethodNotAllowed(_allowed(node))
+        route, variables = found
+        return route, dict(zip(variables, values, strict=True))
+
+
+def _allowed(node: _Node) -> list[str]:
+    methods = {*node.routes, "OPTIONS"} | ({"HEAD"} if "GET" in node.routes else set())
+    return sorted(methods)
+
+
+def _segments(path: str) -> list[str]:
+    segments = path.split("/")[1:]
+    if segments and not segments[-1]:
+        segments.pop()
+    return segments
+
+
+def _walk(node: _Node, segments: Sequence[str], at: int, values: list[str]) -> _Node | None:
+    if at == len(segments):
+        return node if node.routes else None
+    static = node.static.get(segments[at])
+    if static is not None and (found := _walk(static, segments, at + 1, values)) is not None:
+        return found
+    if node.variable is None or not segments[at]:
+        return None
+    values.append(segments[at])
+    found = _walk(node.variable, segments, at + 1, values)
+    if found is None:
+        values.pop()
+    return found
