@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FLUSH_S: Final = 0.1
 FLUSH_BYTES: Final = 64 * 1024
-HELD_BYTES: Final = 8 * 1024 * 1024
+HELD_BYTES: Final = 16 * 1024 * 1024
 """Bytes held while whoever reads the log does not read; beyond them, lines are dropped and counted."""
 CLIENT_GONE: Final = 499
 """Logged as status where the client left before any answer (nginx's number for it)."""
@@ -52,7 +53,9 @@ class LogFile:
         self._held = 0
         self._dropped = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.Future[None] | None = None
+        self._urgent = False
+        self._writing = False
+        self._turn = threading.Lock()
 
     def add(self, line: bytes) -> None:
         """Take one line, without its line feed; written within FLUSH_S."""
@@ -61,8 +64,11 @@ class LogFile:
             return
         self._lines.append(line)
         self._held += len(line)
-        if self._writing is None and (self._timer is None or self._held >= FLUSH_BYTES):
-            self._schedule(0.0 if self._held >= FLUSH_BYTES else FLUSH_S)
+        if self._timer is None:
+            self._schedule(FLUSH_S)
+        elif self._held >= FLUSH_BYTES and not self._urgent:
+            self._urgent = True
+            self._schedule(0.0)
 
     def close(self) -> None:
         """Write what is left. Not for a loop that goes on: it waits for the reader."""
@@ -76,14 +82,15 @@ class LogFile:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
     def _flush(self) -> None:
-        self._timer = None
-        self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, self._take())
-        self._writing.add_done_callback(self._written)
+        if self._writing:
+            self._schedule(FLUSH_S)
+            return
+        self._writing = True
+        self._timer, self._urgent = None, False
+        asyncio.get_running_loop().run_in_executor(None, self._write, self._take()).add_done_callback(self._written)
 
     def _written(self, _: "asyncio.Future[None]") -> None:
-        self._writing = None
-        if self._lines:
-            self._schedule(FLUSH_S)
+        self._writing = False
 
     def _take(self) -> list[bytes]:
         lines, self._lines, self._held = self._lines, [], 0
@@ -94,10 +101,11 @@ class LogFile:
 
     def _write(self, lines: list[bytes]) -> None:
         try:
-            for batch in [lines] if self._whole else _batches(lines):
-                data = b"\n".join([*batch, b""])
-                while data:
-                    data = data[os.write(self._fd, data) :]
+            with self._turn:
+                for batch in [lines] if self._whole else _batches(lines):
+                    data = b"\n".join([*batch, b""])
+                    while data:
+                        data = data[os.write(self._fd, data) :]
         except OSError:
             # A full disk or a reader that went away must not stop the service; the count is told if it recovers.
             self._dropped += len(lines)

@@ -79,15 +79,20 @@ async def read_object(chunks: AsyncIterator[bytes], *, spool_folder: Path) -> Do
 async def _read_long(head: bytes, chunks: AsyncIterator[bytes], spool_folder: Path) -> Document:
     splitter = _Splitter(spool_folder)
     try:
-        splitter.feed(head)
+        await _feed(splitter, head)
         async for chunk in chunks:
-            splitter.feed(chunk)
-            if splitter.spool is not None and splitter.spool.full:
-                await asyncio.to_thread(splitter.spool.flush)
+            await _feed(splitter, chunk)
         return Document(splitter.finish())
     except BaseException:
         splitter.close()
         raise
+
+
+async def _feed(splitter: "_Splitter", chunk: bytes) -> None:
+    splitter.feed(chunk)
+    for spool in splitter.spools():
+        if spool.full:
+            await asyncio.to_thread(spool.flush)
 
 
 def _decode_short(body: bytes, spool_folder: Path) -> dict[str, Any]:
@@ -127,7 +132,7 @@ class _Splitter:
     """
 
     def __init__(self, spool_folder: Path) -> None:
-        self.spool: Spool | None = None
+        self._spool: Spool | None = None
         self._folder = spool_folder
         self._rest = bytearray()
         self._spooled: dict[str, Spool] = {}
@@ -158,9 +163,12 @@ class _Splitter:
         return _decode_object(self._rest) | self._spooled
 
     def close(self) -> None:
-        for spool in (self.spool, *self._spooled.values()):
-            if spool is not None:
-                spool.close()
+        for spool in self.spools():
+            spool.close()
+
+    def spools(self) -> list[Spool]:
+        """Those that are open."""
+        return [*self._spooled.values(), *([self._spool] if self._spool else [])]
 
     def _take_outside(self, data: bytes, at: int) -> int:
         begin = len(data) - len(data[at:].lstrip(_SPACE))
@@ -214,8 +222,8 @@ class _Splitter:
     def _add(self, piece: bytes) -> None:
         if self._depth > 1:
             self._keep(piece)
-        elif self.spool is not None:
-            self.spool.write(_unescape(piece))
+        elif self._spool is not None:
+            self._spool.write(_unescape(piece))
         else:
             self._raw += piece
             if self._is_value and len(self._raw) > LONG_STRING:
@@ -225,19 +233,19 @@ class _Splitter:
     def _begin_spool(self) -> None:
         if len(self._spooled) >= SPOOLED_LIMIT:
             raise TooLarge("too many long strings in one body", limit=SPOOLED_LIMIT, what="long strings")
-        self.spool = Spool(self._folder)
-        self.spool.write(_unescape(bytes(self._raw)))
+        self._spool = Spool(self._folder)
+        self._spool.write(_unescape(bytes(self._raw)))
         self._raw.clear()
 
     def _end_string(self) -> None:
         self._in_string = False
         if self._depth > 1:
             self._keep(b'"')
-        elif self.spool is not None:
+        elif self._spool is not None:
             self._keep(b"null")
             self._forget(self._key)
-            self._spooled[_decode(b'"' + self._key + b'"')] = self.spool
-            self.spool = None
+            self._spooled[_decode(b'"' + self._key + b'"')] = self._spool
+            self._spool = None
         else:
             self._end_short(bytes(self._raw))
 
