@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cnr.domain.archive import CHART, COMPOSE, HELM, REQUIREMENTS, PackageContents
 from cnr.domain.errors import InvalidArchive
-from cnr.domain.package import CHART, HELM, REQUIREMENTS, PackageContents
 from cnr.domain.printable import printable
 from cnr.domain.yaml_text import Plain, Value, load
 
@@ -22,6 +22,10 @@ _SEMVER = re.compile(
     r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
 """What helm takes for a version: SemVer, but `v1.2` will do. Source: Masterminds/semver NewVersion."""
+_DESCRIPTION_LIMIT = 1024
+_KEYWORD_LIMIT = 64
+_KEYWORDS_LIMIT = 20
+
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+")
 _TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"})
 _FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"})
@@ -68,6 +72,46 @@ class Chart(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_
     kube_version: str = ""
     dependencies: tuple[Dependency, ...] = ()
     type: str = ""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A package in a line, for search: at most 1 KiB of text and 20 keywords of 64 bytes, all printable."""
+
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+
+
+def summarize(contents: PackageContents) -> Summary:
+    """What search knows of a package, from its describing file; empty where there is none or it says nothing.
+
+    Chart.yaml's and kpm's description and keywords (kpm's are under `package`), a compose file's services as
+    keywords. Taken leniently: also from a chart that helm would refuse.
+    """
+    document = _dict(contents.document)
+    if contents.format == COMPOSE:
+        return Summary(_line(document.get("description")), _words(list(_dict(document.get("services")))))
+    about = _dict(document.get("package")) if "package" in document else document
+    return Summary(_line(about.get("description")), _words(about.get("keywords")))
+
+
+def _dict(value: Value) -> Mapping[str, Value]:
+    return value if isinstance(value, dict) else {}
+
+
+def _line(value: Value) -> str:
+    return _cut(value, _DESCRIPTION_LIMIT) if isinstance(value, str) else ""
+
+
+def _words(value: Value) -> tuple[str, ...]:
+    words = value if isinstance(value, list) else ()
+    cut = (_cut(word, _KEYWORD_LIMIT) for word in words if isinstance(word, str))
+    return tuple(dict.fromkeys(word for word in cut if word))[:_KEYWORDS_LIMIT]
+
+
+def _cut(text: str, limit: int) -> str:
+    """`text` in one printable line of at most `limit` bytes of UTF-8, cut between characters."""
+    line = " ".join(printable(text[: 4 * limit]).split())
+    return line.encode()[:limit].decode(errors="ignore").strip()
 
 
 def helm_visible(contents: PackageContents, name: str, release: str) -> Chart | None:
