@@ -1,0 +1,323 @@
+"""Settings: one table that gives name, type, default, environment variables, flag and help of each.
+
+A flag wins over the environment, the environment over the default; of several variables the one named first
+wins; an empty variable counts as absent. Source: contracts/cnr.md section 8 for the old server's variables.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+import platformdirs
+
+from cnr import setting_types as types
+from cnr.domain.limits import Limits
+
+DEFAULTS: Final = Limits()
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. The message is one sentence for whoever starts the server."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one server; sizes in bytes, paths absolute. `Config.load` is how to get one."""
+
+    storage: str
+    database_url: Path
+    spool: Path
+    kv_prefix: str
+    redis_host: str
+    etcd_host: str
+    blob_storage: str
+    allow_reset: bool
+    host: str
+    port: int
+    workers: int
+    public_url: str
+    trusted_proxies: tuple[str, ...]
+    app_env: str
+    access_log: str
+    log_level: str
+    max_json_body: int
+    max_form_body: int
+    body_timeout: int
+    max_package: int
+    max_unpacked: int
+    max_members: int
+    max_ratio: int
+    max_chart_file: int
+    max_metadata: int
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of one push."""
+        return Limits(
+            json_body_bytes=self.max_json_body,
+            form_body_bytes=self.max_form_body,
+            compressed_bytes=self.max_package,
+            unpacked_bytes=self.max_unpacked,
+            members=self.max_members,
+            ratio=self.max_ratio,
+            chart_file_bytes=self.max_chart_file,
+            metadata_bytes=self.max_metadata,
+        )
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Self:
+        """The settings of `flags` (by name; None is absent), `environ` and the defaults.
+
+        Touches no file. Raises ConfigError for a value that cannot be used and for a name not in the table.
+        """
+        given = {name: value for name, value in (flags or {}).items() if value is not None}
+        if unknown := sorted(given.keys() - {setting.name for setting in SETTINGS}):
+            raise ConfigError(f"there is no setting {unknown[0]!r}")
+        values: dict[str, Any] = {}
+        for setting in SETTINGS:
+            values[setting.name] = setting.value(environ, given, values)
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `default` as a user would write it, or computed from the settings above it.
+
+    `parse` raises ValueError with the end of a sentence that began with the setting's name and value.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str | Callable[[Mapping[str, Any]], str]
+    env: tuple[str, ...]
+    flag: str | None
+    help: str
+    default_text: str = ""
+
+    def value(self, environ: Mapping[str, str], flags: Mapping[str, Any], above: Mapping[str, Any]) -> Any:
+        """The parsed value. Raises ConfigError."""
+        source, text = self._given(environ, flags, above)
+        try:
+            return self.parse(text)
+        except ValueError as exc:
+            raise ConfigError(f"{source} is {text!r}: {exc}.") from None
+
+    def _given(self, environ: Mapping[str, str], flags: Mapping[str, Any], above: Mapping[str, Any]) -> tuple[str, str]:
+        if self.name in flags:
+            return self.flag or self.name, str(flags[self.name])
+        for name in self.env:
+            if environ.get(name):
+                return name, environ[name]
+        return f"the default of {self.name}", self.default if isinstance(self.default, str) else self.default(above)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A setting as a page of the documentation shows it."""
+
+    name: str
+    env: tuple[str, ...]
+    flag: str | None
+    default: str
+    help: str
+
+
+def table() -> Iterator[Row]:
+    """Every setting, in the order of the documentation."""
+    for setting in SETTINGS:
+        default = setting.default if isinstance(setting.default, str) else setting.default_text
+        yield Row(setting.name, setting.env, setting.flag, default, setting.help)
+
+
+def _cores(above: Mapping[str, Any]) -> str:
+    # Not os.cpu_count(): a container or taskset may leave us fewer.
+    return str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _data_folder(above: Mapping[str, Any]) -> str:
+    return platformdirs.user_data_dir("cnr-server", appauthor=False)
+
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+SETTINGS: Final = (
+    Setting(
+        "storage",
+        types.storage,
+        "filesystem",
+        ("CNR_DB_CLASS", "APPR_DB_CLASS", "STORAGE"),
+        "--storage",
+        "Where packages are kept: filesystem. (redis and etcd are known names, not available yet.)",
+    ),
+    Setting(
+        "database_url",
+        types.folder,
+        _data_folder,
+        ("DATABASE_URL",),
+        "--database-url",
+        "The folder of the store.",
+        "the user's data folder, cnr-server in it",
+    ),
+    Setting(
+        "spool",
+        types.folder,
+        lambda above: str(above["database_url"] / "spool"),
+        ("CNR_SPOOL",),
+        "--spool",
+        "The folder for long pushes while they arrive; files in it have no name and vanish by themselves.",
+        "spool in the store's folder",
+    ),
+    Setting(
+        "kv_prefix",
+        types.plain,
+        "cnr/packages/",
+        ("CNR_KV_PREFIX", "APPR_KV_PREFIX"),
+        None,
+        "Prefix of keys in redis and etcd.",
+    ),
+    Setting("redis_host", types.plain, "localhost", ("REDIS_HOST",), None, "Host, or host:port, of redis."),
+    Setting("etcd_host", types.plain, "localhost", ("ETCD_HOST",), None, "Host, or host:port, of etcd."),
+    Setting(
+        "blob_storage",
+        types.unset,
+        "",
+        ("BLOB_STORAGE",),
+        None,
+        "Not available yet: packages are kept where STORAGE says.",
+    ),
+    Setting(
+        "allow_reset",
+        types.yes_or_no,
+        "false",
+        ("CNR_DB_ALLOW_RESET", "APPR_DB_ALLOW_RESET"),
+        None,
+        "Whether the store may be emptied by a command.",
+    ),
+    Setting(
+        "host",
+        types.plain,
+        "127.0.0.1",
+        ("HOST",),
+        "--host",
+        "Address to listen on; 0.0.0.0 opens the server to the network.",
+    ),
+    Setting("port", types.whole(0, 65535), "5000", ("PORT",), "--port", "Port to listen on; 0 takes a free one."),
+    Setting(
+        "workers", types.whole(1, 256), _cores, ("WORKERS",), "--workers", "Worker processes.", "the number of cores"
+    ),
+    Setting(
+        "public_url",
+        types.public_url,
+        "",
+        ("CNR_URI", "APPR_URI"),
+        "--public-url",
+        "The address clients reach this server under, for the discovery page; else the Host header of a request.",
+    ),
+    Setting(
+        "trusted_proxies",
+        types.networks,
+        "",
+        ("CNR_TRUSTED_PROXIES",),
+        "--trusted-proxies",
+        "Addresses or networks, with commas, whose X-Forwarded-Proto and X-Forwarded-For are believed.",
+    ),
+    Setting(
+        "app_env",
+        types.plain,
+        "production",
+        ("APP_ENV",),
+        None,
+        "development: the log level is debug by default. Answers never show more.",
+    ),
+    Setting(
+        "access_log",
+        types.plain,
+        "stdout",
+        ("CNR_ACCESS_LOG",),
+        "--access-log",
+        "One JSON line per request to stdout, stderr or a file to append to; off for none.",
+    ),
+    Setting(
+        "log_level",
+        types.one_of(*LOG_LEVELS),
+        lambda above: "debug" if above["app_env"] == "development" else "info",
+        ("CNR_LOG_LEVEL",),
+        "--log-level",
+        f"What else is logged, to stderr: {', '.join(LOG_LEVELS)}.",
+        "info",
+    ),
+    Setting(
+        "max_json_body",
+        types.size,
+        types.size_text(DEFAULTS.json_body_bytes),
+        ("CNR_MAX_JSON_BODY",),
+        "--max-json-body",
+        "Size of a JSON body.",
+    ),
+    Setting(
+        "max_form_body",
+        types.size,
+        types.size_text(DEFAULTS.form_body_bytes),
+        ("CNR_MAX_FORM_BODY",),
+        "--max-form-body",
+        "Size of a form.",
+    ),
+    Setting(
+        "body_timeout",
+        types.whole(1, 86400),
+        "120",
+        ("CNR_BODY_TIMEOUT",),
+        "--body-timeout",
+        "Seconds without a byte after which a body is given up.",
+    ),
+    Setting(
+        "max_package",
+        types.size,
+        types.size_text(DEFAULTS.compressed_bytes),
+        ("CNR_MAX_PACKAGE",),
+        "--max-package",
+        "Size of a package, compressed.",
+    ),
+    Setting(
+        "max_unpacked",
+        types.size,
+        types.size_text(DEFAULTS.unpacked_bytes),
+        ("CNR_MAX_UNPACKED",),
+        "--max-unpacked",
+        "Size of a package, unpacked.",
+    ),
+    Setting(
+        "max_members",
+        types.whole(1, 10**9),
+        str(DEFAULTS.members),
+        ("CNR_MAX_MEMBERS",),
+        "--max-members",
+        "Files and folders in a package.",
+    ),
+    Setting(
+        "max_ratio",
+        types.whole(1, 10**6),
+        str(DEFAULTS.ratio),
+        ("CNR_MAX_RATIO",),
+        "--max-ratio",
+        "Unpacked to compressed size of a package.",
+    ),
+    Setting(
+        "max_chart_file",
+        types.size,
+        types.size_text(DEFAULTS.chart_file_bytes),
+        ("CNR_MAX_CHART_FILE",),
+        "--max-chart-file",
+        "Size of one file of a helm chart.",
+    ),
+    Setting(
+        "max_metadata",
+        types.size,
+        types.size_text(DEFAULTS.metadata_bytes),
+        ("CNR_MAX_METADATA",),
+        "--max-metadata",
+        "Size of a push's metadata.",
+    ),
+)
