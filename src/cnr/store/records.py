@@ -56,7 +56,11 @@ class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     keywords: tuple[str, ...] = ()
 
 
-class ReleaseTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="release"):
+class TagRecord(Stored, frozen=True, kw_only=True):
+    """What is under tags/: one of the four kinds below."""
+
+
+class ReleaseTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="release"):
     """A release: one record, so that a push commits in one swap. `manifest` is what the OCI tag resolves to.
 
     `index` is the server-made index of two and more formats; another index is none of this release's.
@@ -75,20 +79,20 @@ class Member(msgspec.Struct, frozen=True):
     born: str
 
 
-class ChannelTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="channel"):
+class ChannelTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="channel"):
     """A channel. `current` is a member's tag; if that is dead, the highest live member counts."""
 
     current: Tag
     members: tuple[Member, ...]
 
 
-class PlainTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="plain"):
+class PlainTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="plain"):
     """An OCI tag that is neither."""
 
     manifest: Pointer
 
 
-class DeletedTag(Stored, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
+class DeletedTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
     """What a deleted release leaves: the tar digests it had, per format."""
 
     contents: dict[Format, TarDigest] = {}
