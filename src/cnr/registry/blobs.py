@@ -1,0 +1,100 @@
+"""Blobs of a repository: a record that says they are there, and the bytes, in it or under its id."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from cnr.domain.digest import Digest
+from cnr.domain.errors import CnrError, OutcomeUnknown, PackageNotFound
+from cnr.domain.names import Repository
+from cnr.registry.core import Core, Source
+from cnr.store import keys
+from cnr.store.base import BlobNotFound, BlobReader
+from cnr.store.records import INLINE_BLOB, BlobRecord
+from cnr.store.update import KEEP, Keep
+
+
+class Blobs:
+    """Stores, finds and opens blobs. Presence is a record and is read anew each time."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def store(self, repository: Repository, digest: Digest, size: int, source: Source) -> None:
+        """Make `digest` a live blob of the repository; `source` must hash to it. Idempotent.
+
+        Bytes that are already there stay, and ours are dropped.
+        """
+        if await self.revive(repository, digest):
+            return
+        if size <= INLINE_BLOB:
+            data = await self._core.work(size, lambda: b"".join(source.chunks()))
+            await self._record(repository, digest, BlobRecord(size=size, touched_at=self._core.clock(), data=data))
+        else:
+            await self._store_large(repository, digest, size, source)
+
+    async def _store_large(self, repository: Repository, digest: Digest, size: int, source: Source) -> None:
+        blob_id = self._core.new_id()
+        await self._core.blobs.put(blob_id, self._core.stream(source))
+        wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
+        try:
+            kept = await self._record(repository, digest, wanted)
+        except OutcomeUnknown:
+            raise  # the record may name these bytes
+        except CnrError:
+            await self._core.blobs.delete(blob_id)
+            raise
+        if kept.blob_id != blob_id:
+            await self._core.blobs.delete(blob_id)
+
+    async def _record(self, repository: Repository, digest: Digest, wanted: BlobRecord) -> BlobRecord:
+        def change(before: BlobRecord | None) -> BlobRecord:
+            if before is None:
+                return wanted
+            return msgspec.structs.replace(before, state="live", touched_at=wanted.touched_at)
+
+        key = keys.blob(repository, digest)
+        swap = await self._core.updater.update(key, BlobRecord, change, durable=self._core.facts_durable)
+        assert swap.after is not None
+        return swap.after
+
+    async def revive(self, repository: Repository, digest: Digest) -> bool:
+        """Whether the blob is there; if so it is live now, and younger than a quarter of the grace."""
+        record = await self.find(repository, digest)
+        if record is None:
+            return False
+        stale_at = self._core.clock() - int(self._core.grace.total_seconds() * 1_000_000) // 4
+        if record.state == "live" and record.touched_at > stale_at:
+            return True
+
+        def change(before: BlobRecord | None) -> BlobRecord | Keep:
+            if before is None:
+                return KEEP
+            return msgspec.structs.replace(before, state="live", touched_at=self._core.clock())
+
+        key = keys.blob(repository, digest)
+        swap = await self._core.updater.update(key, BlobRecord, change, durable=self._core.facts_durable)
+        return swap.after is not None
+
+    async def find(self, repository: Repository, digest: Digest) -> BlobRecord | None:
+        """The blob's record, condemned or not; None where there is none."""
+        record: BlobRecord | None = await self._core.read(keys.blob(repository, digest), BlobRecord)
+        return record
+
+    async def open(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> BlobReader:
+        """Bytes `start` to `stop` of a blob. Raises PackageNotFound where the repository has no such blob."""
+        record = await self.find(repository, digest)
+        if record is None:
+            raise PackageNotFound("no such blob in this package", digest=digest)
+        if record.data is not None:
+            return BlobReader(record.size, _once(record.data[start:stop]))
+        assert record.blob_id is not None
+        try:
+            return await self._core.blobs.open(record.blob_id, start, stop)
+        except BlobNotFound:
+            raise PackageNotFound("no such blob in this package", digest=digest) from None
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    if data:
+        yield data

@@ -1,0 +1,126 @@
+"""Channels: movable names for releases. A channel is a tag record; what it points at is decided when it is read."""
+
+from collections.abc import Sequence
+
+from cnr.domain.errors import ChannelNotFound, NameTaken, RecordFull, ReleaseNotFound
+from cnr.domain.names import Channel, PackageName, Tag
+from cnr.domain.version import Release, is_release, order_key, release_of, resolve, tag_of
+from cnr.registry.core import Core
+from cnr.registry.tags import Tags, no_release
+from cnr.store import keys
+from cnr.store.records import TAG_LIMIT, AnyTag, ChannelTag, Member, TagRecord, encode
+from cnr.store.update import DELETE, Delete
+from cnr.store.views import ChannelView
+
+
+class Channels:
+    """Lists, moves and deletes channels of a package."""
+
+    def __init__(self, core: Core, tags: Tags) -> None:
+        self._core = core
+        self._tags = tags
+
+    async def all(self, package: PackageName) -> Sequence[ChannelView]:
+        """The package's channels by name. Raises PackageNotFound."""
+        await self._tags.require_package(package)
+        return await self._core.catalog.channels(package.repository)
+
+    async def get(self, package: PackageName, name: str) -> ChannelView:
+        """One channel. Raises PackageNotFound, ChannelNotFound."""
+        await self._tags.require_package(package)
+        found = await self._core.catalog.channel(package.repository, Channel(name))
+        if found is None:
+            raise _no_channel(package, name)
+        return found
+
+    async def add(self, package: PackageName, name: Channel, release: str) -> ChannelView:
+        """Add `release` to the channel, made if needed, and point it there.
+
+        Raises PackageNotFound, InvalidQuery (neither a version nor a range), ReleaseNotFound (also for a range:
+        a member is exact), NameTaken (a tag of another kind has the name), RecordFull.
+        """
+        await self._tags.require_package(package)
+        member = await self._member(package, release)
+        dead = await self._dead(package, name)
+
+        def change(before: TagRecord | None) -> TagRecord:
+            if before is None or isinstance(before, ChannelTag):
+                kept = [m for m in before.members if m not in dead and m.tag != member.tag] if before else []
+                return _fitting(ChannelTag(current=member.tag, members=(*kept, member)))
+            raise NameTaken(f"{name!r} is a tag of another kind in {package}: choose another channel name")
+
+        await self._core.updater.update(keys.tag(package.repository, name), AnyTag, change)
+        return await self.get(package, name)
+
+    async def remove(self, package: PackageName, name: Channel, release: str) -> None:
+        """Take `release` out of the channel: `current` becomes the highest left; without any the channel is gone.
+
+        Raises PackageNotFound (also for a release that the package lacks), ChannelNotFound, ReleaseNotFound where
+        it is no member.
+        """
+        view = await self.get(package, name)
+        tag = tag_of(Release(release))
+        if not is_release(release) or await self._tags.release(package.repository, tag) is None:
+            raise no_release(package, release)
+        if release not in view.releases:
+            raise _no_member(package, name, release)
+        dead = await self._dead(package, name)
+
+        def change(before: TagRecord | None) -> TagRecord | Delete:
+            if not isinstance(before, ChannelTag):
+                raise _no_channel(package, name)
+            if all(m.tag != tag for m in before.members):
+                raise _no_member(package, name, release)
+            left = [m for m in before.members if m.tag != tag and m not in dead]
+            if not left:
+                return DELETE
+            return ChannelTag(current=max((m.tag for m in left), key=_order), members=tuple(left))
+
+        await self._core.updater.update(keys.tag(package.repository, name), AnyTag, change)
+
+    async def delete(self, package: PackageName, name: Channel) -> None:
+        """Delete the channel; its releases stay. Raises PackageNotFound, ChannelNotFound."""
+        await self.get(package, name)
+
+        def change(before: TagRecord | None) -> TagRecord | Delete:
+            if not isinstance(before, ChannelTag):
+                raise _no_channel(package, name)
+            return DELETE
+
+        await self._core.updater.update(keys.tag(package.repository, name), AnyTag, change)
+
+    async def _member(self, package: PackageName, release: str) -> Member:
+        resolve(release, ())  # raises InvalidQuery
+        tag = tag_of(Release(release))
+        found = await self._tags.release(package.repository, tag) if is_release(release) else None
+        if found is None or not found.formats:
+            raise ReleaseNotFound(f"{package} has no release {release}", package=str(package), release=release)
+        return Member(tag, found.born)
+
+    async def _dead(self, package: PackageName, name: Channel) -> frozenset[Member]:
+        """Members that are dead for ever: a `born` never comes back. One that is added meanwhile is not among them."""
+        record = await self._core.read(keys.tag(package.repository, name), AnyTag)
+        if not isinstance(record, ChannelTag):
+            return frozenset()
+        view = await self._core.catalog.channel(package.repository, name)
+        alive = {tag_of(release) for release in view.releases} if view else set()
+        return frozenset(member for member in record.members if member.tag not in alive)
+
+
+def _order(tag: Tag) -> bytes:
+    release = release_of(tag)
+    return order_key(release) if release else b""
+
+
+def _fitting(record: ChannelTag) -> ChannelTag:
+    if len(encode(record)) > TAG_LIMIT:
+        raise RecordFull(f"the channel has {len(record.members) - 1:,} releases and no room for another: remove some")
+    return record
+
+
+def _no_channel(package: PackageName, name: str) -> ChannelNotFound:
+    return ChannelNotFound(f"{package} has no channel {name}", channel=name, package=str(package), release=None)
+
+
+def _no_member(package: PackageName, name: Channel, release: str) -> ReleaseNotFound:
+    return ReleaseNotFound(f"{release} is not in channel {name}", package=str(package), release=release, channel=name)

@@ -1,0 +1,101 @@
+"""Manifests of a repository: OCI documents by digest, bytes kept exactly as they came."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from cnr.domain.digest import Digest, sha256
+from cnr.domain.errors import DataCorrupt
+from cnr.domain.names import Repository
+from cnr.registry.blobs import Blobs
+from cnr.registry.core import Bytes, Core
+from cnr.store import keys
+from cnr.store.records import INLINE_MANIFEST, ManifestRecord, Pointer, ReferrerRecord
+
+
+class Manifests:
+    """Stores and finds manifests, and the rows of the referrers API that they bring."""
+
+    def __init__(self, core: Core, blobs: Blobs) -> None:
+        self._core = core
+        self._blobs = blobs
+
+    async def store(
+        self,
+        repository: Repository,
+        data: bytes,
+        media_type: str,
+        *,
+        origin: Literal["client", "server"],
+        subject: Digest | None = None,
+    ) -> Pointer:
+        """Make `data` a manifest of the repository, and return what a tag may point at.
+
+        One that is there keeps its `born`; what a client pushed stays a client's.
+        """
+        digest = sha256(data)
+        blob_id = None if len(data) <= INLINE_MANIFEST else self._core.new_id()
+        if blob_id:
+            await self._core.blobs.put(blob_id, self._core.stream(Bytes(data)))
+        wanted = ManifestRecord(
+            born=self._core.new_id(),
+            media_type=media_type,
+            size=len(data),
+            pushed_at=self._core.clock(),
+            origin=origin,
+            subject=subject,
+            data=None if blob_id else data,
+            blob_id=blob_id,
+        )
+
+        def change(before: ManifestRecord | None) -> ManifestRecord:
+            if before is None:
+                return wanted
+            kept = "client" if "client" in (before.origin, origin) else "server"
+            return msgspec.structs.replace(before, origin=kept, pushed_at=wanted.pushed_at)
+
+        key = keys.manifest(repository, digest)
+        swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
+        assert swap.after is not None
+        if blob_id and swap.after.blob_id != blob_id:
+            await self._core.blobs.delete(blob_id)
+        return Pointer(digest, swap.after.born)
+
+    async def find(self, repository: Repository, pointer: Pointer) -> ManifestRecord | None:
+        """The manifest that `pointer` names; None if it was deleted, even if it came again."""
+        record: ManifestRecord | None = await self._core.read(keys.manifest(repository, pointer.digest), ManifestRecord)
+        return record if record is not None and record.born == pointer.born else None
+
+    async def data(self, record: ManifestRecord) -> bytes:
+        """The manifest's bytes."""
+        if record.data is not None:
+            return record.data
+        assert record.blob_id is not None
+        reader = await self._core.blobs.open(record.blob_id)
+        data = b"".join([chunk async for chunk in reader.chunks])
+        if len(data) != record.size:
+            raise DataCorrupt("a stored manifest is shorter than it was")
+        return data
+
+    async def refer(
+        self,
+        repository: Repository,
+        subject: Digest,
+        digest: Digest,
+        row: ReferrerRecord,
+    ) -> None:
+        """List manifest `digest` among the referrers of `subject`."""
+        key = keys.referrer(repository, subject, digest)
+        await self._core.updater.update(key, ReferrerRecord, lambda _: row, durable=self._core.facts_durable)
+
+    async def present(self, repository: Repository, digests: Iterable[Digest]) -> bool:
+        """Whether all these blobs are there, after the manifest that names them was written.
+
+        A condemned one is made live again: garbage collection marks after it condemns, so it sees the manifest.
+        Source: design/architecture.md, rule 8.
+        """
+        for digest in digests:
+            if not await self._blobs.revive(repository, digest):
+                return False
+        return True

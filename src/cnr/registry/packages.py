@@ -1,0 +1,165 @@
+"""Packages as the CNR view shows them: find a release, list manifests, open its one gzip file, delete a format."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cnr.domain.digest import TarDigest
+from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound
+from cnr.domain.names import Channel, Format, PackageName
+from cnr.domain.version import DEFAULT, Release, is_release, order_key, release_of, resolve, tag_of
+from cnr.registry.blobs import Blobs
+from cnr.registry.core import Core
+from cnr.registry.release import Composer, Formats
+from cnr.registry.tags import Tags, no_format, no_package, no_release
+from cnr.store import keys
+from cnr.store.base import BlobReader
+from cnr.store.records import ContentsRecord, DeletedTag, FormatEntry, ReleaseTag
+
+ANY_FORMAT = "-"
+"""In place of a format: the only one that the release has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One manifest of the CNR view: a release in a format."""
+
+    package: PackageName
+    release: Release
+    format: Format
+    entry: FormatEntry
+
+
+class Packages:
+    """Reads and deletes releases. Publishing is in registry/publish.py."""
+
+    def __init__(self, core: Core, tags: Tags, blobs: Blobs, composer: Composer) -> None:
+        self._core = core
+        self._tags = tags
+        self._blobs = blobs
+        self._composer = composer
+
+    async def find(self, package: PackageName, query: str, format: str) -> Published:
+        """The release that `query` selects, in `format` (`-`: the only one it has).
+
+        Raises PackageNotFound, InvalidQuery, ReleaseNotFound, AmbiguousFormat. Source: contracts/cnr.md section 3.
+        """
+        release, record = await self._resolve(package, query)
+        token = _only_format(package, release, record) if format == ANY_FORMAT else Format(format)
+        if token not in record.formats:
+            raise no_format(package, release, format)
+        return Published(package, release, token, record.formats[token])
+
+    async def _resolve(self, package: PackageName, query: str) -> tuple[Release, ReleaseTag]:
+        exact = query.replace(" ", "")
+        if is_release(exact) and (record := await self._record(package, Release(exact))):
+            return Release(exact), record
+        while True:
+            release = await self._select(package, query)
+            if record := await self._record(package, release):
+                return release, record
+            # deleted since the view was read: the next look does not show it
+
+    async def _select(self, package: PackageName, query: str) -> Release:
+        if query == DEFAULT:
+            found = await self._core.catalog.default(package.repository)
+            if found is None:
+                raise no_package(package)
+            return found
+        releases = [view.release for view in await self._core.catalog.releases(package.repository)]
+        if not releases:
+            raise no_package(package)
+        found = resolve(query, releases)
+        if found is None:
+            raise ReleaseNotFound(
+                f"no release of {package} matches {query!r}", package=str(package), release_query=query
+            )
+        return found
+
+    async def _record(self, package: PackageName, release: Release) -> ReleaseTag | None:
+        record = await self._tags.release(package.repository, tag_of(release))
+        return record if record is not None and record.formats else None
+
+    async def channels_at(self, package: PackageName, release: Release) -> Sequence[Channel]:
+        """Names of the channels whose current is this release."""
+        return await self._core.catalog.channels_at(package.repository, tag_of(release))
+
+    async def manifests(self, package: PackageName, release: str) -> list[Published]:
+        """The manifests of an exact release, by format. Raises PackageNotFound."""
+        record = await self._record(package, Release(release)) if is_release(release) else None
+        if record is None:
+            raise no_release(package, release)
+        return [Published(package, Release(release), token, record.formats[token]) for token in sorted(record.formats)]
+
+    async def all(self, package: PackageName, format: str | None = None) -> list[Published]:
+        """The manifests of all releases, oldest push first. Raises PackageNotFound."""
+        found = [
+            Published(package, release, token, entry)
+            async for tag, record in self._tags.releases(package.repository)
+            if (release := release_of(tag))
+            for token, entry in record.formats.items()
+        ]
+        if not found:
+            raise no_package(package)
+        found.sort(key=lambda item: (item.entry.created_at, order_key(item.release), item.format))
+        return [item for item in found if format is None or item.format == format]
+
+    async def require(self, package: PackageName, digest: TarDigest) -> None:
+        """Raises PackageNotFound unless the package exists: a deleted one shows no file that is not swept yet."""
+        if not await self._core.catalog.exists(package.repository):
+            raise no_blob(package, digest)
+
+    async def size(self, package: PackageName, digest: TarDigest) -> int:
+        """Bytes of the package's one gzip file of a tar. Raises PackageNotFound."""
+        return (await self._contents(package, digest)).size
+
+    async def open(self, package: PackageName, digest: TarDigest) -> BlobReader:
+        """The package's one gzip file of a tar. Raises PackageNotFound.
+
+        Source: contracts/cnr.md section 1: show, pull and blob agree on one file.
+        """
+        contents = await self._contents(package, digest)
+        return await self._blobs.open(package.repository, contents.digest)
+
+    async def _contents(self, package: PackageName, digest: TarDigest) -> ContentsRecord:
+        record = await self._core.read(keys.contents(package.repository, digest), ContentsRecord)
+        if not isinstance(record, ContentsRecord):
+            raise no_blob(package, digest)
+        return record
+
+    async def delete(self, package: PackageName, release: str, format: str) -> Published:
+        """Delete one format of an exact release; the last one takes the release with it, also out of its channels.
+
+        `-` is the only format there is. Raises PackageNotFound, AmbiguousFormat.
+        """
+        record = await self._record(package, Release(release)) if is_release(release) else None
+        if record is None:
+            raise no_release(package, release)
+        token = _only_format(package, Release(release), record) if format == ANY_FORMAT else Format(format)
+
+        def without(formats: Formats) -> Formats:
+            if token not in formats:
+                raise no_format(package, release, format)
+            return {other: entry for other, entry in formats.items() if other != token}
+
+        before, after = await self._composer.recompose(package, Release(release), without)
+        if isinstance(after, DeletedTag):
+            await self._tags.left(package.repository)
+        assert isinstance(before, ReleaseTag)
+        return Published(package, Release(release), token, before.formats[token])
+
+
+def _only_format(package: PackageName, release: Release, record: ReleaseTag) -> Format:
+    if len(record.formats) == 1:
+        return next(iter(record.formats))
+    formats = sorted(record.formats)
+    raise AmbiguousFormat(
+        f"{package} {release} has the formats {', '.join(formats)}: name one",
+        package=str(package),
+        release=release,
+        media_types=formats,
+    )
+
+
+def no_blob(package: PackageName, digest: str) -> PackageNotFound:
+    """The package has no blob of this digest."""
+    return PackageNotFound(f"{package} has no blob {digest}", package=str(package), release=digest, media_type=None)

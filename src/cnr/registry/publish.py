@@ -1,0 +1,170 @@
+"""Publish a package by CNR: look into the archive, write the facts, then swap the release's record.
+
+Everything that can refuse is checked before the first write, so a refused push leaves nothing; only the loser of
+a race leaves facts that no release names, until garbage collection. Source: design/architecture.md, rule 2.
+"""
+
+from typing import Any
+
+import msgspec
+
+from cnr.domain.archive import inspect
+from cnr.domain.chart import summarize
+from cnr.domain.digest import Digest
+from cnr.domain.errors import NameTaken, ReleaseExists, StoreUnavailable
+from cnr.domain.manifest import MANIFEST_TYPE, Layer
+from cnr.domain.names import Format, PackageName
+from cnr.domain.version import Release, tag_of
+from cnr.registry.blobs import Blobs
+from cnr.registry.core import Core, Source, together
+from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
+from cnr.registry.manifests import Manifests
+from cnr.registry.packages import Published
+from cnr.registry.release import Composer, Formats
+from cnr.registry.tags import Tags
+from cnr.store import keys
+from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag
+from cnr.store.update import KEEP, Keep
+
+_ATTEMPTS = 5
+"""How often facts that garbage collection took meanwhile are written anew."""
+
+
+class Publisher:
+    """Makes releases out of pushed archives."""
+
+    def __init__(self, core: Core, tags: Tags, blobs: Blobs, manifests: Manifests, composer: Composer) -> None:
+        self._core = core
+        self._tags = tags
+        self._blobs = blobs
+        self._manifests = manifests
+        self._composer = composer
+
+    async def publish(
+        self,
+        package: PackageName,
+        release: Release,
+        format: Format,
+        source: Source,
+        *,
+        force: bool = False,
+        metadata: dict[str, Any] | None = None,
+        created_at: int | None = None,
+    ) -> Published:
+        """Publish the gzipped tar of `source` as `release` in `format`; everybody sees it when this returns.
+
+        `created_at` is now unless given (an import keeps the old time). Raises InvalidArchive, TooLarge,
+        ReleaseExists (this release has this format, and no `force`), NameTaken, RecordFull.
+        """
+        limits = self._core.limits
+        contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
+        await self._refuse_existing(package, release, format, force)
+        moment = created_at if created_at is not None else await self._now(package)
+        entry = await self._facts(Push(package, release, format, source, contents, moment), metadata)
+
+        def with_format(formats: Formats) -> Formats:
+            if format in formats and not force:
+                raise _exists(package, release, format)
+            return {**formats, format: entry}
+
+        before, _ = await self._composer.recompose(package, release, with_format)
+        if not isinstance(before, ReleaseTag):
+            await self._tags.arrived(package.repository, tag_of(release), moment)
+        return Published(package, release, format, entry)
+
+    async def _refuse_existing(self, package: PackageName, release: Release, format: Format, force: bool) -> None:
+        before = await self._tags.release(package.repository, tag_of(release))
+        if before is not None and format in before.formats and not force:
+            raise _exists(package, release, format)
+        if before is not None and not before.formats:
+            raise NameTaken(f"{package} {release} is a tag on something that is no package")
+
+    async def _now(self, package: PackageName) -> int:
+        """The time of this push: after every one that this host's views show, also where the clock went back."""
+        return max(self._core.clock(), await self._core.catalog.newest(package.repository) + 1)
+
+    async def _facts(self, push: Push, metadata: dict[str, Any] | None) -> FormatEntry:
+        """Write what the release will name, and return how it names it. All of it is there when this returns."""
+        core, chart = self._core, push.chart
+        shaped = await core.work(
+            push.source.size, lambda: helm_shape(push, chart, limits=core.limits, spool_folder=core.spool_folder)
+        )
+        try:
+            for _ in range(_ATTEMPTS):
+                held, gone = await self._held(push)
+                plan = draft(push, chart, Layer(held.digest, held.size, push.contents.tar_digest), shaped)
+                if (pointer := await self._write(push, plan, held, gone)) is not None:
+                    return _entry(push, pointer, held, metadata)
+        finally:
+            if shaped is not None:
+                shaped.close()
+        raise StoreUnavailable("what was written for this push was swept several times over; try again")
+
+    async def _held(self, push: Push) -> tuple[ContentsRecord, Digest | None]:
+        """Which gzip the package serves for this tar: the stored one if it is there, else the pushed one.
+
+        With it the digest of a stored one whose blob is gone.
+        """
+        own = ContentsRecord(digest=push.contents.digest, size=push.contents.size)
+        found = await self._core.read(_contents_key(push), ContentsRecord)
+        if not isinstance(found, ContentsRecord):
+            return own, None
+        if await self._blobs.revive(push.package.repository, found.digest):
+            return msgspec.structs.replace(found, state="live"), None
+        return own, found.digest
+
+    async def _write(self, push: Push, plan: Draft, held: ContentsRecord, gone: Digest | None) -> Pointer | None:
+        """Write blobs, contents and manifest side by side; None if another's contents came first or a blob went."""
+        repository = push.package.repository
+        parts = plan.parts
+        if held.digest == push.contents.digest:
+            parts = (Part(held.digest, held.size, push.source), *parts)
+        claimed, pointer, *_ = await together(
+            self._claim(push, held, gone),
+            self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
+            *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
+        )
+        digests = {held.digest, *(part.digest for part in parts)}
+        if claimed != held.digest or not await self._manifests.present(repository, digests):
+            return None
+        found: Pointer = pointer
+        return found
+
+    async def _claim(self, push: Push, held: ContentsRecord, gone: Digest | None) -> Digest:
+        """Make `held` the package's gzip of this tar, unless it has one that is not `gone`; returns which it has."""
+
+        def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
+            if before is None or before.digest == gone or (before.digest == held.digest and before.state != "live"):
+                return held
+            return KEEP
+
+        durable = self._core.facts_durable
+        swap = await self._core.updater.update(_contents_key(push), ContentsRecord, change, durable=durable)
+        assert swap.after is not None
+        return swap.after.digest
+
+
+def _contents_key(push: Push) -> str:
+    return keys.contents(push.package.repository, push.contents.tar_digest)
+
+
+def _entry(push: Push, pointer: Pointer, held: ContentsRecord, metadata: dict[str, Any] | None) -> FormatEntry:
+    summary = summarize(push.contents)
+    return FormatEntry(
+        manifest=pointer,
+        tar_digest=push.contents.tar_digest,
+        size=held.size,
+        created_at=push.created_at,
+        metadata=metadata,
+        description=summary.description,
+        keywords=summary.keywords,
+    )
+
+
+def _exists(package: PackageName, release: Release, format: Format) -> ReleaseExists:
+    return ReleaseExists(
+        f"{package} {release} already has the format {format}: releases are immutable, publish a new one or use force",
+        package=str(package),
+        release=release,
+        media_type=format,
+    )

@@ -1,0 +1,123 @@
+"""What a release consists of: its formats, what its tag points at, and the index over them.
+
+A release is one tag record, so every change here is one swap. Source: contracts/oci-helm.md 6.3.
+"""
+
+from collections.abc import Callable
+
+from cnr.domain.archive import HELM
+from cnr.domain.errors import Conflict, NameTaken, RecordFull
+from cnr.domain.manifest import INDEX_TYPE, RELEASE_ARTIFACT, VERSION, Child, release_index
+from cnr.domain.names import Format, PackageName, Repository
+from cnr.domain.version import Release, tag_of
+from cnr.registry.core import Core
+from cnr.registry.manifests import Manifests
+from cnr.registry.tags import Tags
+from cnr.store import keys
+from cnr.store.records import (
+    TAG_LIMIT,
+    AnyTag,
+    DeletedTag,
+    FormatEntry,
+    Pointer,
+    ReferrerRecord,
+    ReleaseTag,
+    TagRecord,
+    encode,
+)
+
+Formats = dict[Format, FormatEntry]
+Recipe = Callable[[Formats], Formats]
+"""From the formats as they are to those wanted; pure, raises what forbids the change."""
+
+
+class Moved(Conflict):
+    """Another writer was first: look again. Never leaves the registry."""
+
+
+class Composer:
+    """Changes the formats of a release."""
+
+    def __init__(self, core: Core, tags: Tags, manifests: Manifests) -> None:
+        self._core = core
+        self._tags = tags
+        self._manifests = manifests
+
+    async def recompose(
+        self, package: PackageName, release: Release, recipe: Recipe
+    ) -> tuple[TagRecord | None, TagRecord]:
+        """Swap the release's record to the formats that `recipe` gives; none left: it is deleted.
+
+        Returns what stood there and what stands there now. Raises what `recipe` raises, NameTaken, RecordFull.
+        """
+        repository, tag = package.repository, tag_of(release)
+        while True:
+            before = await self._tags.get(repository, tag)
+            formats = recipe(_formats(package, release, before))
+            wanted = await self._compose(repository, release, before, formats)
+            try:
+                await self._core.updater.update(keys.tag(repository, tag), AnyTag, _swap(before, wanted))
+            except Moved:
+                continue
+            return before, wanted
+
+    async def _compose(
+        self, repository: Repository, release: Release, before: TagRecord | None, formats: Formats
+    ) -> ReleaseTag | DeletedTag:
+        old = before.formats if isinstance(before, ReleaseTag) else {}
+        if not formats:
+            return DeletedTag(contents={token: entry.tar_digest for token, entry in old.items()})
+        born = before.born if isinstance(before, ReleaseTag) else self._core.new_id()
+        index = await self._index(repository, release, formats) if len(formats) > 1 else None
+        target = formats[HELM].manifest if HELM in formats else index or next(iter(formats.values())).manifest
+        record = ReleaseTag(born=born, manifest=target, index=index, formats=formats)
+        if len(encode(record)) > TAG_LIMIT:
+            raise RecordFull(f"release {release} has no room for another format's metadata")
+        return record
+
+    async def _index(self, repository: Repository, release: Release, formats: Formats) -> Pointer:
+        """Write the index over `formats`, and its row among the referrers of the helm manifest."""
+        children = await self._children(repository, formats)
+        subject = next((child for child in children if child.format == HELM), None)
+        data = release_index(children, release, subject=subject)
+        digest = subject.digest if subject else None
+        pointer = await self._manifests.store(repository, data, INDEX_TYPE, origin="server", subject=digest)
+        if digest is not None:
+            row = ReferrerRecord(
+                born=pointer.born,
+                media_type=INDEX_TYPE,
+                size=len(data),
+                artifact_type=RELEASE_ARTIFACT,
+                annotations={VERSION: release},
+                release=tag_of(release),
+            )
+            await self._manifests.refer(repository, digest, pointer.digest, row)
+        return pointer
+
+    async def _children(self, repository: Repository, formats: Formats) -> list[Child]:
+        children = []
+        for token, entry in formats.items():
+            record = await self._manifests.find(repository, entry.manifest)
+            if record is not None:
+                data = await self._manifests.data(record)
+                children.append(Child(token, entry.manifest.digest, record.media_type, data))
+        return children
+
+
+def _formats(package: PackageName, release: Release, record: TagRecord | None) -> Formats:
+    if record is None or isinstance(record, DeletedTag):
+        return {}
+    if isinstance(record, ReleaseTag) and record.formats:
+        return record.formats
+    raise NameTaken(
+        f"{package} {release} is a tag on something that is no package", package=str(package), release=release
+    )
+
+
+def _swap(seen: TagRecord | None, wanted: ReleaseTag | DeletedTag) -> Callable[[TagRecord | None], TagRecord]:
+    def change(now: TagRecord | None) -> TagRecord:
+        if (now and now.write) != (seen and seen.write):
+            raise Moved("the release was changed meanwhile")
+        return wanted
+
+    return change

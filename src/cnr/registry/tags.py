@@ -1,0 +1,113 @@
+"""Tags of a repository, and the package that they make: it exists while one of its releases is live."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from cnr.domain.errors import PackageNotFound
+from cnr.domain.names import Format, PackageName, Repository, Tag
+from cnr.domain.version import Release
+from cnr.registry.core import Core
+from cnr.store import keys, records
+from cnr.store.records import AnyTag, ReleaseTag, Repo, TagRecord
+from cnr.store.update import KEEP, Keep
+
+_PEEK = 8
+_PAGE = 500
+
+
+class Tags:
+    """Reads tag records, and keeps `repos/` in step with them."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def get(self, repository: Repository, tag: Tag) -> TagRecord | None:
+        """The tag's record of whatever kind; None where there is none."""
+        record: TagRecord | None = await self._core.read(keys.tag(repository, tag), AnyTag)
+        return record
+
+    async def release(self, repository: Repository, tag: Tag) -> ReleaseTag | None:
+        """The live release of this tag; None where the tag is absent, deleted or of another kind."""
+        record = await self.get(repository, tag)
+        return record if isinstance(record, ReleaseTag) else None
+
+    async def require_package(self, package: PackageName) -> None:
+        """Raises PackageNotFound unless the package has a live release."""
+        if not await self._core.catalog.exists(package.repository):
+            raise no_package(package)
+
+    async def releases(self, repository: Repository, *, page: int = _PAGE) -> AsyncIterator[tuple[Tag, ReleaseTag]]:
+        """Every live release with formats, from the records, in byte order of its tag; page by page."""
+        prefix = keys.tags(repository)
+        after = ""
+        while found := await self._core.records.scan(prefix, after=after, limit=page):
+            for entry in found:
+                record: TagRecord = records.decode(AnyTag, entry.value)
+                if isinstance(record, ReleaseTag) and record.formats:
+                    yield Tag(entry.key[len(prefix) :]), record
+            after = found[-1].key
+            await asyncio.sleep(0)
+
+    async def arrived(self, repository: Repository, tag: Tag, created_at: int) -> None:
+        """After release `tag` came alive: the package is live, and as old as this release if it is the only one."""
+        key = keys.repo(repository)
+        found: Repo | None = await self._core.read(key, Repo)
+        others = await self._oldest_other(repository, tag)
+        if found is not None and found.state == "live" and others is not None:
+            return
+        born_at = created_at if others is None else min(created_at, others)
+
+        def change(before: Repo | None) -> Repo | Keep:
+            if before is not None and before.state == "live" and (others is not None or before != found):
+                return KEEP
+            return Repo(state="live", created_at=born_at)
+
+        await self._core.updater.update(key, Repo, change)
+
+    async def left(self, repository: Repository) -> None:
+        """After a release was deleted: without another live one the package is empty.
+
+        Scans again after the swap, so that a release that came in between keeps the package.
+        """
+        if await self._oldest_other(repository, None) is not None:
+            return
+        key = keys.repo(repository)
+        swap = await self._core.updater.update(key, Repo, _empty)
+        oldest = await self._oldest_other(repository, None)
+        if oldest is not None and swap.after is not None:
+            await self._core.updater.update(key, Repo, lambda _: Repo(state="live", created_at=oldest))
+
+    async def _oldest_other(self, repository: Repository, tag: Tag | None) -> int | None:
+        """The creation time of some live release other than `tag`: the first found; None if there is none."""
+        async for name, record in self.releases(repository, page=_PEEK):
+            if name != tag:
+                return min(entry.created_at for entry in record.formats.values())
+        return None
+
+
+def _empty(before: Repo | None) -> Repo | Keep:
+    if before is None or before.state == "empty":
+        return KEEP
+    return Repo(state="empty", created_at=before.created_at)
+
+
+def no_package(package: PackageName) -> PackageNotFound:
+    """There is no such package."""
+    return PackageNotFound(f"there is no package {package}", package=str(package), release=None, media_type=None)
+
+
+def no_release(package: PackageName, release: Release | str) -> PackageNotFound:
+    """The package has no such exact release."""
+    return PackageNotFound(
+        f"{package} has no release {release}", package=str(package), release=str(release), media_type=None
+    )
+
+
+def no_format(package: PackageName, release: Release | str, format: Format | str) -> PackageNotFound:
+    """The release does not have this format."""
+    return PackageNotFound(
+        f"{package} {release} has no format {format}",
+        package=str(package),
+        release=str(release),
+        media_type=str(format),
+    )
