@@ -23,3 +23,7 @@ class Registry:
         self.packages = Packages(core, self.tags, self.blobs, composer)
         self.publisher = Publisher(core, self.tags, self.blobs, self.manifests, composer)
         self.channels = Channels(core, self.tags)
+
+    async def ready(self) -> None:
+        """Raises StoreUnavailable while the stores or the views cannot be used."""
+        await self.catalog.sync()

@@ -1,0 +1,34 @@
+"""wrk: the load, one thread and 32 connections unless told otherwise."""
+
+import re
+import subprocess
+from pathlib import Path
+
+SECONDS = 8
+
+
+def rate(
+    url: str, *, seconds: int = SECONDS, threads: int = 1, connections: int = 32, script: Path | None = None
+) -> float:
+    """Good answers a second at `url`. Anything but a 2xx or 3xx stops the benchmark."""
+    command = [
+        "wrk",
+        f"-t{threads}",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        *(["-s", str(script)] if script else []),
+        url,
+    ]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in out or "Socket errors" in out:
+        raise SystemExit(f"errors under load at {url}:\n{out}")
+    found = re.search(r"Requests/sec:\s+([\d.]+)", out)
+    if found is None:
+        raise SystemExit(out)
+    return float(found[1])
+
+
+def warm_rate(url: str, **options: int) -> float:
+    """As `rate`, after two seconds that do not count."""
+    rate(url, seconds=2, **options)
+    return rate(url, **options)

@@ -1,0 +1,157 @@
+"""The CNR API over the registry: routes and handlers. Source: contracts/cnr.md sections 1 to 6, label R."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cnr.api import cnr_messages as messages
+from cnr.api.cnr_errors import CODES, ERRORS, render
+from cnr.api.cnr_fields import LIST_LIMIT, FieldReader, format_filter, page, push, rank
+from cnr.api.cnr_files import BlobFiles
+from cnr.api.cnr_names import locate, readable, writable
+from cnr.api.cnr_site import Site
+from cnr.domain.names import Channel
+from cnr.domain.version import parse_channel
+from cnr.http.adapter import Adapter, Authorize
+from cnr.http.json_response import json_response, pretty_response
+from cnr.http.routes import Route, Router
+from cnr.registry.registry import Registry
+
+P = "/api/v1/packages"
+PREFIXES = ("", "/cnr")
+
+
+def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Authorize) -> Adapter:
+    """The CNR API as an ASGI application, under both prefixes. CORS is open; no credentials are involved."""
+    api = CnrApi(registry, fields)
+    router = Router([*site.routes(), *api.routes()], prefixes=PREFIXES)
+    site.describe(router)
+    return Adapter(
+        router,
+        errors=ERRORS,
+        render=render,
+        authorize=authorize,
+        locate=locate,
+        codes=CODES,
+        headers=((b"access-control-allow-origin", b"*"),),
+    )
+
+
+class CnrApi:
+    """The handlers. What they raise, `cnr_errors` renders."""
+
+    def __init__(self, registry: Registry, fields: FieldReader) -> None:
+        self._registry = registry
+        self._fields = fields
+        self._files = BlobFiles(registry)
+
+    def routes(self) -> list[Route]:
+        """The route table."""
+        package, release, file = P + "/{namespace}/{name}", "/{release}", "/{release}/{media_type}"
+        files = self._files
+        return [
+            Route("GET", P, self.list, "list"),
+            Route("GET", P + "/search", self.search, "list"),
+            Route("GET", "/api/v1/search", self.ranked_search, "list"),
+            Route("GET", package, self.releases, "pull"),
+            Route("POST", package, self.push, "push"),
+            Route("GET", package + release, self.manifests, "pull"),
+            Route("GET", package + file, self.show, "pull"),
+            Route("DELETE", package + file, self.delete, "delete"),
+            Route("GET", package + file + "/pull", files.pull, "pull"),
+            Route("GET", package + file + "/pull/json", files.pull_json, "pull"),
+            Route("GET", package + "/blobs/sha256/{digest}", files.blob, "pull"),
+            Route("GET", package + "/blobs/sha256/{digest}/json", files.blob_json, "pull"),
+            Route("GET", package + "/channels", self.channels, "pull"),
+            Route("GET", package + "/channels/{channel}", self.channel, "pull"),
+            Route("DELETE", package + "/channels/{channel}", self.delete_channel, "push"),
+            Route("POST", package + "/channels/{channel}/{release}", self.add_to_channel, "push"),
+            Route("DELETE", package + "/channels/{channel}/{release}", self.remove_from_channel, "push"),
+        ]
+
+    async def push(self, request: Request, namespace: str, name: str) -> Response:
+        package = writable(namespace, name)
+        async with self._fields.spooled(request) as fields:
+            wanted = push(fields, self._registry.limits)
+            await self._registry.publisher.publish(
+                package,
+                wanted.release,
+                wanted.format,
+                wanted.source,
+                force=wanted.force,
+                metadata=wanted.metadata,
+            )
+        return pretty_response(messages.Pushed())
+
+    async def show(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
+        found = await self._registry.packages.find(readable(namespace, name), release, media_type)
+        channels = await self._registry.packages.channels_at(found.package, found.release)
+        return pretty_response(messages.show(found, list(channels)))
+
+    async def manifests(self, request: Request, namespace: str, name: str, release: str) -> Response:
+        wanted = format_filter((await self._fields.of(request)).get("media_type"))
+        found = await self._registry.packages.manifests(readable(namespace, name), release)
+        return pretty_response([messages.manifest(item) for item in found if wanted in (None, item.format)])
+
+    async def releases(self, request: Request, namespace: str, name: str) -> Response:
+        wanted = format_filter((await self._fields.of(request)).get("media_type"))
+        found = await self._registry.packages.all(readable(namespace, name), wanted)
+        return pretty_response([messages.manifest(item) for item in found])
+
+    async def delete(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
+        gone = await self._registry.packages.delete(readable(namespace, name), release, media_type)
+        return pretty_response(messages.Deleted(package=str(gone.package), release=gone.release))
+
+    async def list(self, request: Request) -> Response:
+        fields = await self._fields.of(request)
+        limits = page(fields)
+        format = format_filter(fields.get("media_type"))
+        namespace = fields.get("namespace")
+        views = await self._registry.catalog.packages(
+            namespace=None if namespace is None else str(namespace),
+            query=str(fields.get("query") or ""),
+            format=format,
+            after=limits.after,
+            limit=limits.limit,
+        )
+        items = [messages.package_item(view) for view in views]
+        return json_response(items, limits.link(request, items[-1].name if items else "", len(items)))
+
+    async def search(self, request: Request) -> Response:
+        query = (await self._fields.of(request)).get("q")
+        names = [] if query is None else await self._registry.catalog.names(query=str(query))
+        return pretty_response(names)
+
+    async def ranked_search(self, request: Request) -> Response:
+        fields = await self._fields.of(request)
+        limits = page(fields, default=20)
+        query = str(fields.get("q") or "")
+        hits = await self._registry.catalog.search(query, after=rank(limits.after), limit=limits.limit or LIST_LIMIT)
+        items = [messages.search_item(hit) for hit in hits]
+        last = f"{items[-1].score!r},{items[-1].name}" if items else ""
+        return json_response(items, limits.link(request, last, len(items)))
+
+    async def channels(self, request: Request, namespace: str, name: str) -> Response:
+        found = await self._registry.channels.all(readable(namespace, name))
+        return json_response([messages.channel(view) for view in found])
+
+    async def channel(self, request: Request, namespace: str, name: str, channel: str) -> Response:
+        return pretty_response(
+            messages.channel(await self._registry.channels.get(readable(namespace, name), Channel(channel)))
+        )
+
+    async def add_to_channel(self, request: Request, namespace: str, name: str, channel: str, release: str) -> Response:
+        package, wanted = writable(namespace, name), parse_channel(channel)
+        view = await self._registry.channels.add(package, wanted, release)
+        return pretty_response(messages.channel(view))
+
+    async def remove_from_channel(
+        self, request: Request, namespace: str, name: str, channel: str, release: str
+    ) -> Response:
+        package = readable(namespace, name)
+        await self._registry.channels.remove(package, Channel(channel), release)
+        return pretty_response(messages.MemberRemoved(name=channel, package=str(package), release=release))
+
+    async def delete_channel(self, request: Request, namespace: str, name: str, channel: str) -> Response:
+        package = readable(namespace, name)
+        await self._registry.channels.delete(package, Channel(channel))
+        return pretty_response(messages.ChannelDeleted(channel=channel, package=str(package)))

@@ -1,0 +1,123 @@
+"""The composition root: from settings to an ASGI application. The only module that knows all the others."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cnr.api import cnr as cnr_api
+from cnr.api.cnr_fields import FieldReader
+from cnr.api.cnr_site import Site
+from cnr.auth.authority import OpenAuthority
+from cnr.config import Config
+from cnr.http.access_log import AccessLog, open_log
+from cnr.http.body import EarlyAnswers
+from cnr.http.fields import BodyLimits
+from cnr.registry.catalog import Catalog
+from cnr.registry.core import Core
+from cnr.registry.registry import Registry
+from cnr.store.open import open_store
+from cnr.store.update import Updater
+
+POOL_THREADS = 8
+"""Threads for fsyncs, hashing and gunzip: more than cores, since fsyncs wait."""
+
+
+def new_id() -> str:
+    """32 hex digits that nobody had before."""
+    return secrets.token_hex(16)
+
+
+def strict_clock(wall: Callable[[], int] = time.time_ns) -> Callable[[], int]:
+    """Microseconds UTC from `wall` (nanoseconds), each call later than the one before."""
+    last = 0
+
+    def now() -> int:
+        nonlocal last
+        last = max(last + 1, wall() // 1000)
+        return last
+
+    return now
+
+
+@asynccontextmanager
+async def open_registry(config: Config) -> AsyncIterator[Registry]:
+    """The registry over the stores of `config`, for one event loop, while the block runs.
+
+    Raises StoreRefused and StoreUnavailable with one sentence for whoever started it.
+    """
+    async with AsyncExitStack() as stack:
+        pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="cnr")
+        stack.callback(pool.shutdown)
+        stores = await open_store(config.storage, config.database_url, pool=pool)
+        stack.push_async_callback(stores.close)
+        config.spool.mkdir(parents=True, exist_ok=True)
+        core = Core(
+            records=stores.records,
+            blobs=stores.blobs,
+            updater=Updater(stores.records, new_id),
+            catalog=Catalog(stores.records, stores.views),
+            clock=strict_clock(),
+            new_id=new_id,
+            pool=pool,
+            spool_folder=config.spool,
+            limits=config.limits,
+        )
+        yield Registry(core)
+
+
+class App:
+    """The server as one ASGI application. Nothing is opened before `startup`.
+
+    Under a server that speaks the lifespan protocol that starts and ends it; others call startup and shutdown.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stack = AsyncExitStack()
+        self._app: ASGIApp | None = None
+
+    async def startup(self) -> None:
+        """Open the stores in this process and this event loop. Raises as open_registry does."""
+        config = self._config
+        registry = await self._stack.enter_async_context(open_registry(config))
+        fields = FieldReader(
+            BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
+        )
+        site = Site(fields, registry.ready, public_url=config.public_url)
+        app: ASGIApp = cnr_api.adapter(registry, fields, site, OpenAuthority().authorize)
+        app = EarlyAnswers(app)
+        log = open_log(config.access_log)
+        if log is not None:
+            self._stack.callback(log.close)
+        self._app = AccessLog(app, log, clock=strict_clock(), ids=new_id)
+
+    async def shutdown(self) -> None:
+        """Let go of everything; open requests must have ended."""
+        self._app = None
+        await self._stack.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            assert self._app is not None, "startup comes first"
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.startup()
+        except Exception as exc:
+            await send({"type": "lifespan.startup.failed", "message": str(exc)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
