@@ -119,5 +119,3 @@ class App:
         await receive()
         await self.shutdown()
         await send({"type": "lifespan.shutdown.complete"})
-
-
