@@ -1,0 +1,35 @@
+"""With CI=true a skipped test is a failed test: there, everything that a test needs is installed.
+
+On a person's machine a test whose real client or server is missing skips with its reason.
+"""
+
+import os
+from collections.abc import Generator
+from typing import TypeVar
+
+import pytest
+
+R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
+
+
+def forbid_skip(report: R, *, in_ci: bool) -> R:
+    """`report`, turned into a failure where it is a skip and `in_ci`. An expected failure stays as it is."""
+    if in_ci and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped, which CI forbids: {reason}"
+    return report
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return forbid_skip((yield), in_ci=_in_ci())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return forbid_skip((yield), in_ci=_in_ci())
