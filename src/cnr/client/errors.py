@@ -1,0 +1,71 @@
+"""What can go wrong on the way to a registry and back.
+
+ClientError
+├── InvalidReference     an address or reference that cannot be read
+├── InvalidPackage       a local directory or file that cannot be pushed as it is
+├── Unreachable          no answer: name, network, TLS, time-out, a broken connection, or a server that is overloaded
+├── BadAnswer            an answer, but not that of an app registry
+├── Damaged              the bytes that came do not have the size or digest that was promised
+├── UnsafeArchive        an archive that would write outside its folder, or that is beyond the limits
+├── AlreadyHere          the place to write to is taken
+└── Refusal              the registry's own error: `status`, `code`, `message`, `details`
+    ├── NotFound           404
+    ├── Exists             409
+    └── NotAllowed         401, 403
+"""
+
+from typing import Any
+
+
+class ClientError(Exception):
+    """Base of all that the client raises. The text is one sentence for a person."""
+
+
+class InvalidReference(ClientError):
+    """An address or a reference is outside its grammar. The text never repeats a password."""
+
+
+class InvalidPackage(ClientError):
+    """What was to be pushed cannot be: no known format, a link out of the directory, an unreadable manifest."""
+
+
+class Unreachable(ClientError):
+    """The registry gave no answer that counts; asking again later may help."""
+
+
+class BadAnswer(ClientError):
+    """The answer is not that of an app registry."""
+
+
+class Damaged(ClientError):
+    """Downloaded bytes have another size or digest than the registry promised. Nothing was kept."""
+
+
+class UnsafeArchive(ClientError):
+    """Extracting would write outside the folder, make a device, or pass a limit. Nothing was kept."""
+
+
+class AlreadyHere(ClientError):
+    """The file or folder to write exists."""
+
+
+class Refusal(ClientError):
+    """The registry understood and said no. `details` as it sent them."""
+
+    def __init__(self, message: str, *, status: int, code: str = "", details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details = details or {}
+
+
+class NotFound(Refusal):
+    """No such package, release, format, channel or blob."""
+
+
+class Exists(Refusal):
+    """What is stored already forbids the change."""
+
+
+class NotAllowed(Refusal):
+    """The credentials are missing, wrong, or not enough."""
