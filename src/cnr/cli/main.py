@@ -1,0 +1,92 @@
+"""The `cnr` command: verbs are found in a table and imported when used, failures become one sentence and a code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from cnr import __version__
+from cnr.cli.failures import exit_code, sentence
+
+VERBS: dict[str, tuple[str, str]] = {
+    "push": ("push", "Publish a directory or an archive."),
+    "pull": ("pull", "Download a package."),
+    "show": ("show", "Show a package's releases."),
+    "list": ("list", "List packages."),
+    "search": ("search", "Search packages by name, description and keywords."),
+    "channel": ("channel", "Show and change channels."),
+    "delete": ("delete", "Delete a release."),
+    "inspect": ("inspect", "Look into a package."),
+    "version": ("version", "Show the versions of client and server."),
+    "serve": ("serve", "Run a registry."),
+    "import": ("import_", "Take over the packages of an old server."),
+    "export": ("export", "Write a registry's packages as a backup."),
+    "completion": ("completion", "Print the completion script of a shell."),
+}
+"""Verb: module in cnr.cli with a click command `command`, and a line of help that does not need the module."""
+
+ALIASES = {"delete-package": "delete", "run-server": "serve"}
+"""What the old command called them."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are called, so that a client verb never loads the server."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb for verb, (module, _) in VERBS.items() if find_spec(f"cnr.cli.{module}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = ALIASES.get(cmd_name, cmd_name)
+        if verb not in self.list_commands(ctx):
+            return None
+        command: click.Command = import_module(f"cnr.cli.{VERBS[verb][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, VERBS[verb][1]) for verb in self.list_commands(ctx)])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cnr")
+def cli() -> None:
+    """Publish, find and pull Kubernetes applications.
+
+    A package is HOST[:PORT]/namespace/name, with :channel, @release, @range or @sha256:digest behind it.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code. Never raises, but for CNR_DEBUG, which asks for tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        _tolerate(stream)
+    try:
+        result = cli.main(args=arguments, prog_name="cnr", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except (Exception, KeyboardInterrupt) as exc:
+        if os.environ.get("CNR_DEBUG") and not isinstance(exc, KeyboardInterrupt | click.Abort | BrokenPipeError):
+            raise
+        return _report(exc)
+
+
+def _report(exc: BaseException) -> int:
+    if isinstance(exc, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if text := sentence(exc):
+        click.echo(f"cnr: {text}", err=True)
+    return exit_code(exc)
+
+
+def _tolerate(stream: Any) -> None:
+    """A terminal that cannot show a character gets it escaped, instead of an error."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

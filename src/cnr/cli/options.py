@@ -1,0 +1,109 @@
+"""The options that all client verbs share, and the connection that they ask for."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+import click
+
+from cnr.client.cnr import ANY_FORMAT, CnrClient
+from cnr.client.errors import InvalidReference
+from cnr.client.reference import AtRelease, Reference, RegistryAddress, parse_reference, parse_selector
+from cnr.client.transport import Connection
+from cnr.domain.errors import BadInput
+from cnr.domain.names import parse_format
+
+P = ParamSpec("P")
+DEFAULT_PREFIX = "/cnr"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the shared options say. `format` is None where any will do."""
+
+    insecure: bool
+    cacert: Path | None
+    format: str | None
+    output: str
+
+    def connect(self, registry: RegistryAddress) -> CnrClient:
+        """A client for `registry`, with the token and the path prefix of the environment."""
+        prefix = os.environ.get("APPR_URL_PREFIX", DEFAULT_PREFIX).strip("/")
+        return CnrClient(
+            Connection(
+                registry,
+                prefix=f"/{prefix}" if prefix else "",
+                token=os.environ.get("CNR_TOKEN") or None,
+                insecure=self.insecure,
+                cacert=self.cacert,
+            )
+        )
+
+
+def shared_options(function: Callable[Concatenate[Settings, P], None]) -> Callable[P, None]:
+    """Adds -k, --cacert, -t and --output to a command, which gets them as its first argument, a Settings."""
+
+    @wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        taken: dict[str, Any] = {name: kwargs.pop(name) for name in ("insecure", "cacert", "media_type", "output")}
+        format = _format(taken.pop("media_type"))
+        function(Settings(format=format, **taken), *args, **kwargs)
+
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.option(
+        "-t",
+        "--media-type",
+        metavar="FORMAT",
+        envvar="APPR_DEFAULT_MEDIA_TYPE",
+        help="The package's format: helm, kpm, docker-compose, ...",
+    ),
+    click.option(
+        "--output",
+        type=click.Choice(["text", "json", "yaml"]),
+        default="text",
+        show_default=True,
+        help="How to print the answer.",
+    ),
+    click.option("-k", "--insecure", is_flag=True, help="Do not verify the server's certificate."),
+    click.option(
+        "--cacert",
+        metavar="FILE",
+        envvar="APPR_CA_BUNDLES",
+        type=click.Path(path_type=Path),
+        help="Certificates of the authorities to trust as well.",
+    ),
+)
+
+version_option = click.option(
+    "-v", "--version", "release", metavar="RELEASE", help="The release or range, instead of @RELEASE."
+)
+
+
+def _format(text: str | None) -> str | None:
+    return None if text in (None, "", ANY_FORMAT) else parse_format(str(text))
+
+
+def reference_with(text: str, release: str | None) -> Reference:
+    """The reference, with `release` (from --version) in the place of its selector. Raises InvalidReference."""
+    reference = parse_reference(text)
+    if release is None:
+        return reference
+    if reference.selector is not None:
+        raise InvalidReference("give the release once: behind the name or with --version")
+    try:
+        return Reference(reference.registry, reference.package, parse_selector(release))
+    except BadInput as exc:
+        raise InvalidReference(f"--version {release[:200]!a}: {exc.message}") from None
+
+
+def exact_release(reference: Reference) -> str | None:
+    """The release that `reference` names by itself, be it exact or not; None for a channel, a digest or nothing."""
+    return reference.selector.query if isinstance(reference.selector, AtRelease) else None
