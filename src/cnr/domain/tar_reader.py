@@ -160,8 +160,10 @@ class TarReader:
 
     def _extension(self, size: int) -> bytes:
         self._extensions += size
-        if size > EXTENSION_LIMIT or self._extensions > EXTENSIONS_LIMIT:
-            raise too_large("extension headers of the tar", EXTENSION_LIMIT)
+        if size > EXTENSION_LIMIT:
+            raise too_large("an extension header of the tar", EXTENSION_LIMIT)
+        if self._extensions > EXTENSIONS_LIMIT:
+            raise too_large("all extension headers of the tar", EXTENSIONS_LIMIT)
         self._start(size)
         return b"".join(self.data())
 
