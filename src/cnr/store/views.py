@@ -5,24 +5,31 @@ every answer first applies the feed up to head() (registry/catalog.py); what dec
 record, never from here.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
 from cnr.domain.version import Release
 from cnr.store.base import Cursor, Version
 
-VIEWS_FORMAT = 1
+VIEWS_FORMAT: Final = 1
 """In the file's name: another format is another file, built anew."""
+TERM_LIMIT: Final = 8
+"""Different words of a search that count; the rest is ignored."""
 
 
 class CursorMoved(Exception):
     """Another worker applied changes in the meantime. Nothing was written: read cursor() and begin again."""
 
 
-@dataclass(frozen=True, slots=True)
-class FormatRow:
+class ViewsLost(Exception):
+    """The projections are gone (a damaged or deleted file): read cursor(), which is None now, and rebuild."""
+
+
+class FormatRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One format of a release, as lists need it. `created_at` in microseconds UTC."""
 
     format: Format
@@ -53,6 +60,14 @@ class ChannelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainRow:
+    """A tag that is neither a release nor a channel: all it does is make its repository one with a tag."""
+
+    repository: Repository
+    tag: Tag
+
+
+@dataclass(frozen=True, slots=True)
 class RepoRow:
     """A repository and when its package was created."""
 
@@ -60,13 +75,19 @@ class RepoRow:
     created_at: int
 
 
+Row = ReleaseRow | ChannelRow | PlainRow | RepoRow
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What stands under a key now: `row` None means nothing that a view shows (absent, deleted, not a release)."""
+    """What stands under a key now: `row` None means nothing that a view shows (a deleted release, an empty package).
+
+    `version` None means that there is no record at all.
+    """
 
     key: str
-    version: Version
-    row: ReleaseRow | ChannelRow | RepoRow | None
+    version: Version | None
+    row: Row | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +99,8 @@ class ChannelView:
     releases: tuple[Release, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseView:
-    """A release and its formats, sorted."""
+class ReleaseView(msgspec.Struct, frozen=True):
+    """A release and its formats, sorted. (A Struct, as FormatRow: a list of 100 packages makes 2,000 of them.)"""
 
     release: Release
     formats: tuple[FormatRow, ...]
@@ -88,7 +108,10 @@ class ReleaseView:
 
 @dataclass(frozen=True, slots=True)
 class PackageView:
-    """A package with at least one (matching) release, highest first. Times in microseconds UTC."""
+    """A package with at least one (matching) release, highest first. Times in microseconds UTC.
+
+    `updated_at` is that of the newest push, whatever the filter.
+    """
 
     name: PackageName
     created_at: int
@@ -98,7 +121,7 @@ class PackageView:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A ranked search result; a higher score is a better match."""
+    """A ranked search result; a higher score (a whole number) is a better match."""
 
     name: PackageName
     default: Release
@@ -108,21 +131,33 @@ class SearchHit:
 
 
 class ViewStore(Protocol):
-    """One host's projections, shared by its workers. Rows are read by any, written by one at a time."""
+    """One host's projections, shared by its workers. Rows are read by any, written by one at a time.
+
+    What is read was committed whole: never half of an `apply` or `rebuild`. Any read raises ViewsLost where this
+    process has not seen complete projections; any method StoreUnavailable where the file cannot be used.
+    """
 
     async def cursor(self) -> Cursor | None:
-        """Up to where changes are applied; None for an empty or unreadable file, which needs a rebuild."""
-        ...
+        """Up to where changes are applied; None for an empty or unreadable file, which needs a rebuild.
 
-    async def apply(self, changes: Sequence[Change], *, since: Cursor | None, until: Cursor) -> None:
-        """Apply `changes` and move the cursor from `since` to `until`, in one transaction.
-
-        A row is only replaced by one of a higher Version. Raises CursorMoved where the cursor is not `since`.
+        Moves only forward, except that a lost file begins at None.
         """
         ...
 
-    async def clear(self) -> None:
-        """Forget every row and the cursor."""
+    async def apply(self, changes: Sequence[Change], *, since: Cursor, until: Cursor) -> None:
+        """Apply `changes` and move the cursor from `since` to `until`, in one transaction.
+
+        A row is only replaced by one of a higher Version. Raises CursorMoved where the cursor is not `since`;
+        what a change says must have been read after that cursor was.
+        """
+        ...
+
+    async def rebuild(self, pages: AsyncIterable[Sequence[Change]], *, since: Cursor | None, until: Cursor) -> None:
+        """Replace every row by those of `pages` and the cursor by `until`, in one transaction; readers see the old.
+
+        `until` must be a head() taken before the first page. Raises CursorMoved where the cursor is not `since`,
+        and what `pages` raises; nothing was written then.
+        """
         ...
 
     async def releases(self, repository: Repository) -> Sequence[ReleaseView]:
@@ -131,6 +166,10 @@ class ViewStore(Protocol):
 
     async def default(self, repository: Repository) -> Release | None:
         """The highest release of `releases`."""
+        ...
+
+    async def newest(self, repository: Repository) -> int:
+        """When the newest format of `releases` was created, in microseconds UTC; 0 where there is none."""
         ...
 
     async def channels_at(self, repository: Repository, tag: Tag) -> Sequence[Channel]:
@@ -165,14 +204,16 @@ class ViewStore(Protocol):
         ...
 
     async def search(self, query: str, *, after: tuple[float, str] | None = None, limit: int) -> Sequence[SearchHit]:
-        """Ranked: names count most, then keywords, then descriptions. Best first, ties by name.
+        """Packages in which every word of `query` is part of the name, or begins a word of keywords or description.
 
-        `after` is exclusive.
+        Ranked: the name itself, how it begins, a part of it, keywords, description. Best first, ties by name.
+        `after` (score, name) is exclusive. Text is taken literally: there is no query language. Only the first
+        TERM_LIMIT words count, and none finds nothing.
         """
         ...
 
     async def repositories(self, *, after: str = "", limit: int) -> Sequence[Repository]:
-        """Repositories with anything tagged, by name."""
+        """Repositories with anything tagged, by name (byte order), of any depth."""
         ...
 
     async def close(self) -> None:
