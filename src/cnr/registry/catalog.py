@@ -1,0 +1,251 @@
+"""The catalog: lists, search, releases and channels of all packages, from views that are exact at every answer.
+
+Every question first brings the views up to a head() of the store that began after the question was asked. So an
+answer shows every write that anybody was told of before, on any server; writers owe the views nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from cnr.domain.errors import CnrError, StoreUnavailable
+from cnr.domain.names import Channel, Format, Repository, Tag
+from cnr.domain.version import Release
+from cnr.registry.rows import change_of
+from cnr.store import keys
+from cnr.store.base import Cursor, CursorLost, RecordNotFound, RecordStore
+from cnr.store.views import (
+    Change,
+    ChannelView,
+    CursorMoved,
+    PackageView,
+    ReleaseView,
+    SearchHit,
+    ViewsLost,
+    ViewStore,
+)
+
+T = TypeVar("T")
+
+VIEWED: Final = (keys.TAGS, keys.REPOS)
+"""Prefixes of the records that views show."""
+READS_AT_ONCE: Final = 50
+"""Records read side by side while catching up; also how much is done before the event loop gets its turn."""
+PAGE: Final = 200
+"""Packages read in one go for an unlimited list: some five milliseconds."""
+LOSSES: Final = 3
+"""How often one answer may find the feed or the views lost before it gives up."""
+
+_log = logging.getLogger(__name__)
+
+
+class Catalog:
+    """Questions about all packages, answered from `views` and kept exact with the feed of `records`.
+
+    Every question raises StoreUnavailable when the store cannot be asked where its feed is: never old data.
+    """
+
+    def __init__(self, records: RecordStore, views: ViewStore) -> None:
+        self._records = records
+        self._views = views
+        self._at: Cursor | None = None
+        self._turn = asyncio.Lock()
+        self._begun = 0
+        self._ended = 0
+        self._trouble: CnrError | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def sync(self) -> None:
+        """Bring the views up to every write acknowledged before this call.
+
+        Callers at the same time share the work of one that began after all of them came.
+        """
+        came = self._begun
+        async with self._turn:
+            if self._running is not None:
+                # begun for a request that went away
+                await asyncio.wait([self._running])
+                self._running = None
+            if self._ended <= came:
+                await self._sync_once()
+            if self._trouble is not None:
+                raise type(self._trouble)(self._trouble.message, **self._trouble.details) from self._trouble
+
+    async def _sync_once(self) -> None:
+        self._begun += 1
+        try:
+            head = await self._records.head()
+            if head != self._at:
+                # its own task: a rebuild must come to its end although the request that began it is cancelled
+                self._running = asyncio.create_task(self._catch_up(head))
+                self._running.add_done_callback(_retrieve)
+                await asyncio.shield(self._running)
+                self._running = None
+            self._trouble = None
+        except CnrError as exc:
+            self._running = None
+            self._trouble = exc
+        self._ended = self._begun
+
+    async def _catch_up(self, head: Cursor) -> None:
+        """Apply the feed until the views are at `head`, or later: cursors can only be compared for equality."""
+        ends = {head}
+        losses = 0
+        while True:
+            try:
+                self._at = since = await self._views.cursor()
+                if since in ends:
+                    return
+                await self._step(since, ends)
+            except CursorMoved:
+                continue
+            except ViewsLost as exc:
+                losses += 1
+                if losses > LOSSES:
+                    raise StoreUnavailable("the views' file is lost again and again") from exc
+
+    async def _step(self, since: Cursor | None, ends: set[Cursor]) -> None:
+        """Apply a page of the feed, or everything where that cannot be done; add to `ends` where it may end."""
+        if since is not None:
+            try:
+                await self._advance(since, ends)
+                return
+            except CursorLost:
+                _log.warning("the feed was lost: all lists are built anew")
+        head = await self._records.head()
+        await self._views.rebuild(self._everything(), since=since, until=head)
+        ends.add(head)
+
+    async def _advance(self, since: Cursor, ends: set[Cursor]) -> None:
+        changed, until = await self._records.changes(since)
+        # under load the feed has gone beyond the first head by now: the end is wherever it is next to this page
+        ends.add(until if until == since else await self._records.head())
+        await self._views.apply(await self._read(changed), since=since, until=until)
+
+    async def _read(self, changed: Sequence[str]) -> list[Change]:
+        wanted = [key for key in changed if key.startswith(VIEWED)]
+        found: list[Change] = []
+        for start in range(0, len(wanted), READS_AT_ONCE):
+            found += await asyncio.gather(*map(self._change, wanted[start : start + READS_AT_ONCE]))
+        return found
+
+    async def _change(self, key: str) -> Change:
+        try:
+            return change_of(await self._records.get(key))
+        except RecordNotFound:
+            return Change(key, None, None)
+
+    async def _everything(self) -> AsyncIterator[list[Change]]:
+        for prefix in VIEWED:
+            after = ""
+            while records := await self._records.scan(prefix, after=after):
+                after = records[-1].key
+                for start in range(0, len(records), READS_AT_ONCE):
+                    yield [change_of(record) for record in records[start : start + READS_AT_ONCE]]
+                    await asyncio.sleep(0)
+
+    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(LOSSES):
+            await self.sync()
+            try:
+                return await question()
+            except ViewsLost:
+                self._at = None
+        raise StoreUnavailable("the views' file is lost again and again")
+
+    async def releases(self, repository: Repository) -> Sequence[ReleaseView]:
+        """All live releases that have a format, highest first; empty where there is no package."""
+        return await self._ask(lambda: self._views.releases(repository))
+
+    async def default(self, repository: Repository) -> Release | None:
+        """The highest release that has a format, pre-releases included."""
+        return await self._ask(lambda: self._views.default(repository))
+
+    async def exists(self, repository: Repository) -> bool:
+        """Whether there is a live release with a format."""
+        return await self.default(repository) is not None
+
+    async def newest(self, repository: Repository) -> int:
+        """When the newest format was created, in microseconds UTC; 0 where there is none."""
+        return await self._ask(lambda: self._views.newest(repository))
+
+    async def channels_at(self, repository: Repository, tag: Tag) -> Sequence[Channel]:
+        """Names, sorted, of the channels whose live current is the release of this tag."""
+        return await self._ask(lambda: self._views.channels_at(repository, tag))
+
+    async def channels(self, repository: Repository) -> Sequence[ChannelView]:
+        """The channels with a live member, by name."""
+        return await self._ask(lambda: self._views.channels(repository))
+
+    async def channel(self, repository: Repository, name: Channel) -> ChannelView | None:
+        """One channel, if it has a live member."""
+        return await self._ask(lambda: self._views.channel(repository, name))
+
+    async def packages(
+        self,
+        *,
+        namespace: str | None = None,
+        query: str = "",
+        format: Format | None = None,
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[PackageView]:
+        """Packages by name above `after` that pass every filter; all of them without a `limit`.
+
+        Source: contracts/cnr.md 2.8; see ViewStore.packages for the filters.
+        """
+
+        def page(above: str, size: int) -> Awaitable[Sequence[PackageView]]:
+            return self._views.packages(namespace=namespace, query=query, format=format, after=above, limit=size)
+
+        return await self._pages(page, after, limit, PAGE, lambda view: str(view.name))
+
+    async def names(self, *, query: str = "", after: str = "", limit: int | None = None) -> Sequence[str]:
+        """`ns/name` of packages with `query` in it, case-insensitively, sorted. Source: contracts/cnr.md 2.9."""
+
+        def page(above: str, size: int) -> Awaitable[Sequence[str]]:
+            return self._views.names(query=query, after=above, limit=size)
+
+        return await self._pages(page, after, limit, 10 * PAGE, str)
+
+    async def repositories(self, *, after: str = "", limit: int | None = None) -> Sequence[Repository]:
+        """Repositories with anything tagged, of any depth, by name above `after`."""
+
+        def page(above: str, size: int) -> Awaitable[Sequence[Repository]]:
+            return self._views.repositories(after=above, limit=size)
+
+        return await self._pages(page, after, limit, 10 * PAGE, str)
+
+    async def search(self, query: str, *, after: tuple[float, str] | None = None, limit: int) -> Sequence[SearchHit]:
+        """Packages with all words of `query` in name, keywords or description, best first; see ViewStore.search."""
+        return await self._ask(lambda: self._views.search(query, after=after, limit=limit))
+
+    async def _pages(
+        self,
+        page: Callable[[str, int], Awaitable[Sequence[T]]],
+        after: str,
+        limit: int | None,
+        size: int,
+        name: Callable[[T], str],
+    ) -> Sequence[T]:
+        if limit is not None:
+            return await self._ask(lambda: page(after, limit))
+        found: list[T] = []
+        while part := await self._ask(partial(page, name(found[-1]) if found else after, size)):
+            found += part
+            await asyncio.sleep(0)
+        return found
+
+    async def close(self) -> None:
+        """End the work that was begun for requests. The stores stay open: they belong to the caller."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    # a failure nobody waits for any more is met again, and told, at the next request
+    if not task.cancelled():
+        task.exception()
