@@ -1,7 +1,7 @@
 """Tags of a repository, and the package that they make: it exists while one of its releases is live."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from cnr.domain.errors import PackageNotFound
 from cnr.domain.names import Format, PackageName, Repository, Tag
@@ -63,6 +63,16 @@ class Tags:
             return Repo(state="live", created_at=born_at)
 
         await self._core.updater.update(key, Repo, change)
+
+    async def redate(self, repository: Repository, choose: Callable[[int], int]) -> None:
+        """Change when the live package counts as created, from what it is to what `choose` gives: for an import."""
+
+        def change(before: Repo | None) -> Repo | Keep:
+            if before is None or before.state == "empty" or choose(before.created_at) == before.created_at:
+                return KEEP
+            return Repo(state="live", created_at=choose(before.created_at))
+
+        await self._core.updater.update(keys.repo(repository), Repo, change)
 
     async def left(self, repository: Repository) -> None:
         """After a release was deleted: without another live one the package is empty.
