@@ -127,10 +127,10 @@ def helm_chart(contents: PackageContents, name: str, release: str) -> Chart:
 
     `contents.shape.loadable` says whether helm loads the archive as it is. Source: contracts/oci-helm.md 6.1.
     """
-    if contents.format != HELM or CHART not in contents.files:
-        raise InvalidArchive(f"there is no {CHART} (a regular file) at the top of the archive")
     if contents.shape.refusal is not None:
         raise InvalidArchive(f"helm could not load the archive: {contents.shape.refusal}")
+    if contents.format != HELM or CHART not in contents.files:
+        raise InvalidArchive(f"there is no {CHART} (a regular file) at the top of the archive")
     document = contents.document or load(contents.files[CHART], what=CHART)
     chart = _chart(_overlaid(document, contents.files.get(REQUIREMENTS)))
     if (chart.name, chart.version) != (name, release):
