@@ -1,0 +1,27 @@
+"""How gunicorn serves the registry; it reads this file when it is started in this folder.
+
+    gunicorn cnr.api.wsgi:app -b :5000
+
+What is given on its command line wins.
+"""
+
+import os
+import sys
+
+from cnr.config import Config, ConfigError
+
+try:
+    workers = Config.load(os.environ).workers
+except ConfigError as error:
+    sys.exit(str(error))
+
+# Threads, because a thread waits for its client: with the default kind one slow upload would hold a whole worker.
+worker_class = "gthread"
+threads = 16
+# No limit on a request's time: an upload over a slow line may take minutes. The registry itself gives up on
+# clients that send nothing.
+timeout = 0
+graceful_timeout = 10
+keepalive = 75
+# The registry writes its own log of requests.
+accesslog = None
