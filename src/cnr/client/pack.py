@@ -114,7 +114,7 @@ def _walk(directory: Path, rules: IgnoreRules) -> Iterator[_Entry]:
         folder, prefix, above = pending.pop()
         for item in sorted(os.scandir(folder), key=lambda item: item.name):
             path = prefix + _utf8(item.name)
-            if item.name in _VERSION_CONTROL or rules.ignores(path, is_directory=item.is_dir()):
+            if item.name in _VERSION_CONTROL or rules.ignores(path, is_directory=_is_directory(item)):
                 continue
             source = _resolve(Path(item.path), root, path)
             status = source.stat()
@@ -128,14 +128,22 @@ def _walk(directory: Path, rules: IgnoreRules) -> Iterator[_Entry]:
                 raise InvalidPackage(f"{path} is neither a file nor a directory")
 
 
+def _is_directory(item: "os.DirEntry[str]") -> bool:
+    try:
+        return item.is_dir()
+    except OSError:
+        return False
+
+
 def _resolve(path: Path, root: Path, shown: str) -> Path:
     try:
         target = path.resolve(strict=True)
     except (FileNotFoundError, NotADirectoryError):
         raise InvalidPackage(f"{shown} is a link that leads nowhere") from None
-    except (RuntimeError, OSError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it leads to itself"
-        raise InvalidPackage(f"{shown} cannot be packed: {reason}") from None
+    except RuntimeError:
+        raise InvalidPackage(f"{shown} is a link that leads to itself") from None
+    except OSError as exc:
+        raise InvalidPackage(f"{shown} cannot be packed: {exc.strerror}") from None
     if not target.is_relative_to(root):
         raise InvalidPackage(f"{shown} is a link out of the directory, which a package may not follow")
     return target

@@ -129,7 +129,8 @@ class _Extraction:
                 raise UnsafeArchive(f"the archive has both a link and something else at {'/'.join(parts)!r}")
             os.symlink(target, path)
         for parts in self._links:
-            if not self._root.joinpath(*parts).resolve().is_relative_to(self._root):
+            end = Path(os.path.realpath(self._root.joinpath(*parts)))
+            if end.is_symlink() or not end.is_relative_to(self._root):
                 raise _leads_out("/".join(parts))
 
     def _filtered(self, member: tarfile.TarInfo) -> None:
