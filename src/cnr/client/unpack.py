@@ -129,9 +129,17 @@ class _Extraction:
                 raise UnsafeArchive(f"the archive has both a link and something else at {'/'.join(parts)!r}")
             os.symlink(target, path)
         for parts in self._links:
-            end = Path(os.path.realpath(self._root.joinpath(*parts)))
-            if end.is_symlink() or not end.is_relative_to(self._root):
+            if not self._ends_inside(self._root.joinpath(*parts)):
                 raise _leads_out("/".join(parts))
+
+    def _ends_inside(self, path: Path) -> bool:
+        try:
+            end = os.path.realpath(path, strict=True)
+        except (FileNotFoundError, NotADirectoryError):
+            end = os.path.realpath(path)
+        except OSError:
+            return False
+        return Path(end).is_relative_to(self._root)
 
     def _filtered(self, member: tarfile.TarInfo) -> None:
         if not hasattr(tarfile, "data_filter"):
