@@ -27,7 +27,6 @@ from cnr.client.transport import Connection
 from cnr.domain.digest import TarDigest
 from cnr.domain.names import PackageName
 
-
 TLS_HANDSHAKE = b"\x16"
 
 
