@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx
-
 from tests.protocols.cnr.packages import b64, chart
 
 P: Final = "/api/v1/packages"
@@ -97,7 +96,12 @@ Answer = httpx.Response | Raw
 
 def exchange(url: httpx.URL, method: str, target: str, headers: Mapping[str, str] | None, body: bytes) -> Raw:
     """One request on a connection of its own; nothing of it is checked, quoted or normalised."""
-    lines = {"Host": f"{url.host}:{url.port}", "Connection": "close", "Content-Length": str(len(body)), **(headers or {})}
+    lines = {
+        "Host": f"{url.host}:{url.port}",
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+        **(headers or {}),
+    }
     head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     with connected(url) as connection:
         connection.sendall(head.encode("utf-8", "surrogateescape") + b"\r\n" + body)

@@ -5,7 +5,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.protocols.cnr.client import Cnr
 from tests.protocols.cnr.server import Server
 
@@ -74,5 +73,6 @@ def own(new_server: NewServer, prefix: str) -> Iterator[Cnr]:
 def corpus(pytestconfig: pytest.Config) -> Path:
     """The shared packages, which lie beside the repository."""
     folder = pytestconfig.rootpath.parent / "shared" / "corpus"
-    assert folder.is_dir(), f"the corpus of packages is missing: {folder}"
+    if not folder.is_dir():
+        pytest.skip("the corpus of packages is not beside the repository")
     return folder
