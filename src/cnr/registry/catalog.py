@@ -167,6 +167,17 @@ class Catalog:
         """Whether there is a live release with a format."""
         return await self.default(repository) is not None
 
+    async def newest_seen(self, repository: Repository) -> int:
+        """When the newest format that these views show already was created, in microseconds UTC; 0 where there is none.
+
+        Not exact, and free: pushes ask it to keep `created_at` in order when a clock went back. Bringing the views up
+        to date for each of them would make every push pay for a list that nobody asked for.
+        """
+        try:
+            return await self._views.newest(repository)
+        except ViewsLost:
+            return 0
+
     async def newest(self, repository: Repository) -> int:
         """When the newest format was created, in microseconds UTC; 0 where there is none."""
         return await self._ask(lambda: self._views.newest(repository))
@@ -233,10 +244,12 @@ class Catalog:
         if limit is not None:
             return await self._ask(lambda: page(after, limit))
         found: list[T] = []
-        while part := await self._ask(partial(page, name(found[-1]) if found else after, size)):
+        while True:
+            part = await self._ask(partial(page, name(found[-1]) if found else after, size))
             found += part
+            if len(part) < size:
+                return found
             await asyncio.sleep(0)
-        return found
 
     async def close(self) -> None:
         """End the work that was begun for requests. The stores stay open: they belong to the caller."""

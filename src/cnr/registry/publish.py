@@ -81,7 +81,7 @@ class Publisher:
 
     async def _now(self, package: PackageName) -> int:
         """The time of this push: after every one that this host's views show, also where the clock went back."""
-        return max(self._core.clock(), await self._core.catalog.newest(package.repository) + 1)
+        return max(self._core.clock(), await self._core.catalog.newest_seen(package.repository) + 1)
 
     async def _facts(self, push: Push, metadata: dict[str, Any] | None) -> FormatEntry:
         """Write what the release will name, and return how it names it. All of it is there when this returns."""
