@@ -91,8 +91,10 @@ class OldPackage:
 class OldSource(Protocol):
     """A store or a backup that was opened: its packages one by one, each read when its turn comes."""
 
-    notes: Sequence[str]
-    """What was left aside on purpose, and why."""
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was left aside on purpose, and why."""
+        ...
 
     def packages(self) -> Iterator[OldPackage]:
         """Every package, by name."""
