@@ -33,6 +33,6 @@ async def open_store(folder: Path, *, pool: Executor) -> Stores:
 
     try:
         os.makedirs(folder, mode=0o750, exist_ok=True)
-        return Stores(SqliteRecords(folder, new_epoch=lambda: secrets.token_hex(8)), FileBlobs(folder / "blobs", pool))
+        return Stores(SqliteRecords.in_folder(folder, lambda: secrets.token_hex(16)), FileBlobs(folder, pool))
     except OSError as exc:
         raise StoreRefused(f"{folder} cannot be used as store: {exc.strerror}") from exc
