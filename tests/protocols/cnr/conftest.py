@@ -11,19 +11,26 @@ from tests.protocols.cnr.server import Server
 NewServer = Callable[..., Server]
 
 
-@pytest.fixture(scope="session", params=["uvicorn", "gunicorn", "run-server"])
-def entry(request: pytest.FixtureRequest) -> str:
-    """How the server is started: all cases hold for every way (case 84)."""
+PREFIXES = {"bare": "", "prefixed": "/cnr"}
+"""Both prefixes of every path. Source: contracts/cnr.md section 0."""
+
+WAYS = ("uvicorn-bare", "uvicorn-prefixed", "gunicorn-prefixed", "serve-bare")
+"""Entry and prefix: every case holds under both prefixes, and through every entry (case 84)."""
+
+
+@pytest.fixture(scope="session", params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def server(entry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server that most tests share, each with packages of its own."""
-    with ExitStack() as stack:
-        server = Server(tmp_path_factory.mktemp(entry), entry=entry)
-        stack.callback(lambda: server.kill())
+    server = Server(tmp_path_factory.mktemp(way), entry=way.partition("-")[0])
+    try:
         yield server.start()
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +39,14 @@ def http(server: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session", params=["", "/cnr"], ids=["bare", "prefixed"])
-def prefix(request: pytest.FixtureRequest) -> str:
-    """Both prefixes of every path. Source: contracts/cnr.md section 0."""
-    return str(request.param)
-
-
 @pytest.fixture
-def cnr(http: httpx.Client, prefix: str) -> Cnr:
-    return Cnr(http, prefix)
+def cnr(http: httpx.Client, way: str) -> Cnr:
+    return Cnr(http, PREFIXES[way.partition("-")[2]])
+
+
+@pytest.fixture(params=PREFIXES.values(), ids=PREFIXES)
+def prefix(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
@@ -55,9 +61,10 @@ def new_server(tmp_path: Path) -> Iterator[NewServer]:
     with ExitStack() as stack:
 
         def start(folder: str = "own", **options: Any) -> Server:
-            server = Server(tmp_path / folder, **options).start()
+            server = Server(tmp_path / folder, **options)
+            server.launch()
             stack.callback(server.kill)
-            return server
+            return server.wait()
 
         yield start
 

@@ -39,17 +39,12 @@ def _serve(port: int, workers: int) -> Sequence[str]:
     return (sys.executable, "-m", "cnr.cli.main", "serve", "--port", str(port), "--workers", str(workers))
 
 
-def _run_server(port: int, workers: int) -> Sequence[str]:
-    return (str(ROOT / "run-server"),)  # PORT and WORKERS are in its environment
-
-
 ENTRIES: Final[Mapping[str, Command]] = {
     "uvicorn": _uvicorn,
     "gunicorn": _gunicorn,
     "serve": _serve,
-    "run-server": _run_server,
 }
-"""Every documented way to start the server. Source: contracts/cnr.md section 8."""
+"""The ways to start the server (./run-server is `cnr serve`). Source: contracts/cnr.md section 8."""
 
 
 class Server:
@@ -76,6 +71,10 @@ class Server:
     def start(self) -> "Server":
         """Start it and wait until it answers. Raises RuntimeError with its output if it ends before."""
         self.launch()
+        return self.wait()
+
+    def wait(self) -> "Server":
+        """Wait until it answers. Raises RuntimeError as start does."""
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             if self.process.poll() is not None:
@@ -104,6 +103,8 @@ class Server:
 
     def kill(self) -> None:
         """End all its processes at once with SIGKILL, as a crash does. Idempotent."""
+        if self._process is None:
+            return
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -187,7 +187,6 @@ BAD_BLOBS = {
     "one foreign character": "*" + b64(gz(TAR)),
     "url-safe alphabet": base64.urlsafe_b64encode(gz(bytes(range(256)) * 4)).decode(),
     "padding inside": b64(b"a") + b64(gz(TAR)),
-    "lone surrogate": "\ud800",
     "not ASCII": "é" * 8,
 }
 

@@ -102,7 +102,7 @@ def test_case_72_methods_that_a_path_does_not_have(cnr: Cnr, package: str) -> No
     ],
 )
 def test_case_73_addresses_without_a_route(cnr: Cnr, path: str) -> None:
-    for method in ("GET", "POST", "DELETE", "PUT", "FROBNICATE"):
+    for method in ("GET", "POST", "DELETE", "PUT", "PATCH"):
         refused(cnr.raw(method, path), 404, "resource-not-found")
 
 
