@@ -6,13 +6,16 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from cnr.http.guarded import GuardedProtocol
+
 Serve = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
 
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[int]:
     """The port of 127.0.0.1 where a real server runs `app`, on the test's own event loop."""
-    config = uvicorn.Config(app, port=0, lifespan="off", http="httptools", ws="none", log_config=None, access_log=False)
+    protocol = type("QuickProtocol", (GuardedProtocol,), {"head_s": 0.5})
+    config = uvicorn.Config(app, port=0, lifespan="off", http=protocol, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     while not server.started:

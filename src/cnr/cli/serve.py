@@ -1,0 +1,69 @@
+"""`cnr serve`: run a registry on this machine."""
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from cnr import __version__
+from cnr.app import App
+from cnr.cli.listening import CannotListen, bind, shown
+from cnr.cli.prefork import Prefork, Report, StartFailed
+from cnr.cli.store_options import load, store_options
+from cnr.cli.worker import work
+from cnr.config import Config, table
+from cnr.http.application import Application
+
+SETTINGS: Final = tuple(row.name for row in table() if row.flag)
+
+
+@click.command("serve")
+@store_options(*SETTINGS)
+def command(**flags: Any) -> None:
+    """Run a registry.
+
+    Every option is also an environment variable; an option wins.
+    """
+    config = load(flags)
+    try:
+        listeners = bind(config.host, config.port, config.workers)
+        serve(config, listeners)
+    except (CannotListen, StartFailed) as exc:
+        raise click.ClickException(str(exc)) from None
+
+
+def serve(config: Config, listeners: list[socket.socket], make: Callable[[Config], Application] = App) -> None:
+    """Serve with one worker process per listener until SIGTERM or SIGINT. Raises StartFailed."""
+
+    def do(number: int, lifeline: int, report: Report) -> int:
+        return work(config, make, listeners[number], lifeline, report)
+
+    port = listeners[0].getsockname()[1]
+    Prefork(
+        do, len(listeners), on_ready=lambda: _tell(_welcome(config, port)), tell=lambda text: _tell(f"cnr: {text}")
+    ).run()
+
+
+def _welcome(config: Config, port: int) -> str:
+    workers = "1 worker" if config.workers == 1 else f"{config.workers} workers"
+    lines = [
+        f"cnr {__version__} listens on http://{shown(config.host, port)} with {workers}.",
+        f"Packages are kept in {config.database_url} ({config.storage}).",
+    ]
+    if _is_local(config.host):
+        lines.append("Only this machine can reach it; --host 0.0.0.0 or HOST=0.0.0.0 opens it to the network.")
+    return "\n".join([*lines, "Ctrl-C stops it."])
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,111 @@
+"""One worker process of `cnr serve`."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from cnr.cli.failures import sentence
+from cnr.cli.listening import BACKLOG
+from cnr.cli.prefork import READY, Report
+from cnr.config import Config, ConfigError
+from cnr.http.application import Application
+from cnr.http.guarded import GuardedProtocol
+from cnr.store.base import StoreRefused
+
+GRACE_S: Final = 8
+"""Seconds for requests under way after the signal to stop."""
+LAST_S: Final = 9.5
+"""Seconds after which a worker that was told to stop ends in any case, also without a parent to kill it."""
+KEEP_ALIVE_S: Final = 75
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the worker's business."""
+        yield
+
+
+def work(
+    config: Config, make: Callable[[Config], Application], listener: socket.socket, lifeline: int, report: Report
+) -> int:
+    """Serve `listener` until SIGTERM, or until the parent that holds the other end of `lifeline` is gone.
+
+    Returns the exit code. Reports READY, or one sentence about what keeps the application from starting.
+    """
+    _log_to_stderr(config.log_level)
+    gc.freeze()  # what was imported before the fork stays shared with the parent
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_work(config, make, listener, lifeline, report))
+
+
+async def _work(
+    config: Config, make: Callable[[Config], Application], listener: socket.socket, lifeline: int, report: Report
+) -> int:
+    try:
+        app = make(config)
+        await app.startup()
+    except Exception as exc:
+        logging.getLogger("cnr").debug("start-up failed", exc_info=exc)
+        report(str(exc) if isinstance(exc, ConfigError | StoreRefused) else sentence(exc))
+        return 1
+    server = _Server(settings(config, app))
+    _stop_when_told(server, lifeline)
+    listener.listen(BACKLOG)
+    report(READY)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        await app.shutdown()
+    return 0
+
+
+def _stop_when_told(server: uvicorn.Server, lifeline: int) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(lifeline)
+        server.should_exit = True
+        last = threading.Timer(LAST_S, os._exit, (1,))
+        last.daemon = True
+        last.start()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_reader(lifeline, stop)
+
+
+def settings(config: Config, app: Application) -> uvicorn.Config:
+    """How uvicorn runs a worker."""
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=bool(config.trusted_proxies),
+        forwarded_allow_ips=list(config.trusted_proxies),
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Its warnings are about what strangers send; a line for each would let them fill the disk.
+    logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.ERROR)

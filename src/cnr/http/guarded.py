@@ -1,0 +1,76 @@
+"""uvicorn's HTTP protocol with bounds on a request's head, which it does not have itself."""
+
+import asyncio
+from typing import Any, ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES: Final = 64 * 1024
+"""Bytes of a head that is not complete yet. nginx: 32 KiB, Apache: about 800 KiB."""
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"connection: close\r\ncontent-type: text/plain\r\ncontent-length: 24\r\n\r\n"
+    b"the headers are too long"
+)
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Closes connections that send nothing, or a head that never ends in length or time.
+
+    Without it such a client costs a connection, and memory without limit, for as long as it likes.
+    """
+
+    head_s: ClassVar[float] = 30.0
+    """Seconds for a complete head, from the connection or from its first byte."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_open = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Most heads arrive in one piece: those cost nothing here.
+        if self._head_open:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse()
+            else:
+                self._arm()
+
+    def on_message_begin(self) -> None:
+        self._head_open = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_open = False
+        self._disarm()
+        super().on_headers_complete()
+
+    def _arm(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = asyncio.get_running_loop().call_later(self.head_s, self._late)
+
+    def _disarm(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _late(self) -> None:
+        self._head_timer = None
+        self.transport.close()
+
+    def _refuse(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
