@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnr.domain.errors import InvalidArchive, TooLarge
-from cnr.domain.tar_reader import Member, TarReader
+from cnr.domain.tar_reader import EXTENSION_LIMIT, Member, TarReader
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 
@@ -161,8 +161,27 @@ def test_a_broken_pax_header_is_refused(archives: Any, record: bytes) -> None:
 
 def test_an_extension_header_is_bounded(archives: Any) -> None:
     for kind in (b"x", b"g", b"L", b"K"):
-        with pytest.raises(TooLarge):
-            walk(archives.header(b"p", 100 * 1024 * 1024, kind=kind), bytes(1024))
+        for size in (EXTENSION_LIMIT + 1, 100 * EXTENSION_LIMIT):
+            with pytest.raises(TooLarge) as caught:
+                walk(archives.header(b"p", size, kind=kind), bytes(1024))
+            assert caught.value.details["limit"] == EXTENSION_LIMIT
+    at_the_limit = archives.member(b"p", b"n" * EXTENSION_LIMIT, kind=b"L")
+    assert len(names(at_the_limit, archives.member(b"a"))[0]) == EXTENSION_LIMIT
+
+
+@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"4", b"5", b"6"])
+def test_a_size_means_nothing_where_there_is_no_data(archives: Any, kind: bytes) -> None:
+    assert names(archives.header(b"k", 4096, kind=kind), archives.member(b"a"), archives.END) == ["k", "a"]
+
+
+def test_a_prefix_counts_in_ustar_headers_only(archives: Any) -> None:
+    assert names(archives.header(b"a", prefix=b"p/q")) == ["p/q/a"]
+    assert names(archives.header(b"a", prefix=b"junk", magic=b"ustar  \0")) == ["a"]
+
+
+def test_a_negative_size_is_named(archives: Any) -> None:
+    with pytest.raises(InvalidArchive, match="negative"):
+        walk(archives.header(b"a", b"\xff" * 12))
 
 
 def test_extension_headers_together_are_bounded(archives: Any) -> None:

@@ -49,7 +49,7 @@ def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _inflate(inflater: "zlib._Decompress", data: bytes, *, first: bool) -> Iterator[bytes]:
-    """All that `data` gives. A full piece may leave more inside zlib even when no input is left over."""
+    """What `data` gives. zlib may keep some of it for later: a gzip ends with its trailer, which brings it all out."""
     while True:
         try:
             piece = inflater.decompress(data, PIECE_BYTES)
@@ -59,7 +59,7 @@ def _inflate(inflater: "zlib._Decompress", data: bytes, *, first: bool) -> Itera
         if piece:
             yield piece
         data = inflater.unconsumed_tail
-        if inflater.eof or not (data or len(piece) == PIECE_BYTES):
+        if inflater.eof or not data:
             return
 
 

@@ -35,6 +35,7 @@ class Member:
     """What a tar says of one member; `size` in bytes, `kind` the ustar type flag ("0" for old archives' NUL).
 
     `name` is as in the archive, bytes that are not UTF-8 as surrogate escapes. `mode` is None when unreadable.
+    `sparse`: PAX records say that the data has holes (GNU's own kind "S" says it by its kind).
     """
 
     name: str
@@ -176,7 +177,7 @@ class TarReader:
         self._start(0 if header[156] in _HEADER_ONLY else size)
         if kind == "S":
             self._skip_sparse_map(header)
-        sparse = kind == "S" or any(key.startswith(b"GNU.sparse.") for key in records)
+        sparse = any(key.startswith(b"GNU.sparse.") for key in records)
         return Member(name.decode("utf-8", "surrogateescape"), kind, self._left, _mode(header), sparse)
 
     def _start(self, size: int) -> None:
@@ -235,7 +236,7 @@ def _pax(data: bytes) -> dict[bytes, bytes]:
     while at < len(data):
         match = _RECORD.match(data, at)
         end = at + int(match[1]) if match else 0
-        if match is None or end > len(data) or end <= match.end() or data[end - 1 : end] != b"\n":
+        if match is None or end > len(data) or data[end - 1 : end] != b"\n":
             raise InvalidArchive("the tar has a broken PAX header")
         records[match[2]] = data[match.end() : end - 1]
         at = end
