@@ -1,5 +1,6 @@
 """Servers to measure, each a process of its own on a free port of 127.0.0.1, stopped by its context manager."""
 
+import getpass
 import os
 import shutil
 import signal
@@ -63,7 +64,7 @@ def cnr(folder: Path, *, workers: int = WORKERS, **environment: str) -> Iterator
 
 
 _NGINX = """
-worker_processes {workers}; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+user {user}; worker_processes {workers}; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log {folder}/nginx.log; sendfile on; keepalive_requests 1000000;
@@ -82,8 +83,7 @@ def nginx(folder: Path, files: dict[str, bytes]) -> Iterator[str]:
     static.mkdir(parents=True)
     for name, data in files.items():
         (static / name).write_bytes(data)
-    (folder / "nginx.conf").write_text(_NGINX.format(workers=WORKERS, folder=folder, port=port))
-    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
+    (folder / "nginx.conf").write_text(_NGINX.format(user=getpass.getuser(), workers=WORKERS, folder=folder, port=port))
     with running([_tool("nginx"), "-c", str(folder / "nginx.conf")], port, folder / "nginx.out"):
         yield f"http://127.0.0.1:{port}"
 

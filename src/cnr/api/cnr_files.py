@@ -71,7 +71,8 @@ class BlobFiles:
         if request.method == "HEAD":
             size = await self._packages.size(package, digest)
             return Response(headers={**headers, "Content-Length": str(size)})
-        return BlobResponse(await self._packages.open(package, digest), headers=headers)
+        reader = await self._packages.open(package, digest)
+        return BlobResponse(reader, headers=headers) if reader.data is None else Response(reader.data, headers=headers)
 
     async def _as_json(self, request: Request, found: Published) -> Response:
         file = messages.file_name(found.package, found.release)

@@ -87,7 +87,8 @@ class Blobs:
         if record is None:
             raise PackageNotFound("no such blob in this package", digest=digest)
         if record.data is not None:
-            return BlobReader(record.size, _once(record.data[start:stop]))
+            part = record.data[start:stop]
+            return BlobReader(record.size, _once(part), part)
         assert record.blob_id is not None
         try:
             return await self._core.blobs.open(record.blob_id, start, stop)

@@ -52,6 +52,26 @@ class BlobNotFound(Exception):
     """No bytes under this id."""
 
 
+class StoreRefused(Exception):
+    """A store that must not be used as it is. One sentence for whoever started the program."""
+
+
+def check_write(key: str, value: bytes = b"") -> None:
+    """What every driver asks before a write.
+
+    Raises RecordTooLarge, and ValueError for a key that is empty or not printable ASCII (0x20 to 0x7E).
+    """
+    if len(key) > KEY_LIMIT or len(value) > VALUE_LIMIT:
+        raise RecordTooLarge(f"a record of {len(value)} bytes under a key of {len(key)} characters")
+    if not (key and key.isascii() and key.isprintable()):
+        raise ValueError(f"not a key: {key!r}")
+
+
+def is_blob_id(text: str) -> bool:
+    """Whether this is what BlobStore takes for an id: 32 lowercase hex digits."""
+    return len(text) == 32 and text.isascii() and all(c in "0123456789abcdef" for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A value and the Version of the write that made it."""
@@ -121,11 +141,13 @@ class RecordStore(Protocol):
 class BlobReader:
     """`size` of the whole blob in bytes, and the asked-for part of it, in pieces of at most 1 MiB.
 
-    `chunks` is consumed once; closing it early (`aclose`) lets go of everything held.
+    `chunks` is consumed once; closing it early (`aclose`) lets go of everything held. `data` is that part in one
+    piece where it was at hand anyway, so that nothing has to be iterated.
     """
 
     size: int
     chunks: AsyncIterator[bytes]
+    data: bytes | None = None
 
 
 class BlobStore(Protocol):
