@@ -1,227 +1,188 @@
-"""Blobs as plain files: `blobs/<first 2 hex>/<id>`, complete and durable, or not there.
-
-A file is written under `blobs/tmp/`, fsynced, renamed, and its folder fsynced; so no name ever leads to half a blob.
-"""
+"""FileBlobs: each blob a plain file, `blobs/<first 2 hex digits>/<id>`, whole from the moment it can be seen."""
 
 import asyncio
 import errno
-import fcntl
 import os
-import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from cnr.domain.errors import StoreFull, StoreUnavailable
-from cnr.store.base import BlobNotFound, BlobReader
+from cnr.domain.errors import StoreUnavailable
+from cnr.store.base import BlobNotFound, BlobReader, is_blob_id
+from cnr.store.file_draft import Draft, Folders, Step, trouble
+from cnr.store.file_pieces import Pieces, read_now
 
 T = TypeVar("T")
 
-PIECE = 1024 * 1024
-"""Bytes gathered before a write, and read at once."""
-INLINE_READ = 256 * 1024
+GATHERED: Final = 1024 * 1024
+"""Bytes gathered for one hop to the pool."""
+DIRECT: Final = 256 * 1024
 """Up to here a read from the page cache takes less time than a hop to the pool."""
-STALE_S = 24 * 3600
-"""Age in seconds from which a temporary file belongs to a dead process."""
-_FICLONE = 0x40049409
+_NO_LINK: Final = (errno.EMLINK, errno.EPERM, errno.EACCES, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What says that this file cannot have one more name: ext4 stops at 65,000."""
+
+
+def _no_step(name: str) -> None:
+    """What is told when nobody wants to know."""
 
 
 class FileBlobs:
-    """A BlobStore in a folder of a local file system. Writes and fsyncs run in `pool`."""
+    """BlobStore in an existing folder, for any number of processes of one host.
 
-    def __init__(self, folder: Path, pool: Executor) -> None:
-        self._folder = folder
-        self._temporary = folder / "tmp"
+    A blob is written to `blobs/drafts/`, synced, renamed, and its folder synced, all in `pool`; one that fits into a
+    piece in a single hop. What dead processes left in `drafts/` is removed when a process begins.
+    """
+
+    def __init__(self, folder: Path, pool: Executor, *, step: Step = _no_step) -> None:
+        """Blocks. `step` is told each change of the disk before it is made. Raises StoreUnavailable."""
+        self._root = folder / "blobs"
         self._pool = pool
-        _make_folder(self._temporary)
-        self._sweep()
-
-    def _path(self, blob_id: str) -> Path:
-        return self._folder / blob_id[:2] / blob_id
-
-    async def _work(self, function: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _translated, function, *args)
+        try:
+            self._folders = Folders(self._root, step)
+        except OSError as exc:
+            raise StoreUnavailable(f"{self._root} cannot be used: {exc.strerror}") from exc
 
     async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
-        held = bytearray()
+        """As BlobStore.put. While a piece is written the next is gathered."""
+        async with self._draft(blob_id) as draft:
+            return await self._fill(draft, _gathered(chunks))
+
+    async def _fill(self, draft: Draft, pieces: AsyncGenerator[list[bytes], None]) -> int:
         size = 0
-        temporary: int | None = None
-        path = self._temporary / blob_id
-        try:
-            async for chunk in chunks:
-                held += chunk
-                size += len(chunk)
-                if len(held) >= PIECE:
-                    temporary = await self._work(_append, path, temporary, bytes(held))
-                    held.clear()
-            await self._work(self._finish, path, temporary, bytes(held), self._path(blob_id))
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        finally:
-            if temporary is not None:
-                os.close(temporary)
-        return size
-
-    def _finish(self, path: Path, descriptor: int | None, rest: bytes, target: Path) -> None:
-        opened = _append(path, descriptor, rest)
-        try:
-            os.fsync(opened)
-        finally:
-            if descriptor is None:
-                os.close(opened)
-        self._publish(path, target)
-
-    def _publish(self, path: Path, target: Path) -> None:
-        if not target.parent.exists():
-            _make_folder(target.parent)
-            _fsync_folder(self._folder)
-        path.rename(target)
-        _fsync_folder(target.parent)
+        writing: asyncio.Future[None] | None = None
+        end: list[bytes] = []
+        piece = await anext(pieces, end)
+        while more := await anext(pieces, end):
+            if writing is not None:
+                await writing
+            writing = self._begin(partial(draft.write, piece))
+            size += sum(map(len, piece))
+            piece = more
+        if writing is not None:
+            await writing
+        await self._begin(partial(draft.finish, piece))
+        return size + sum(map(len, piece))
 
     async def open(self, blob_id: str, start: int = 0, stop: int | None = None) -> BlobReader:
+        """As BlobStore.open. A part of up to 256 KiB is read here if it is in the page cache, without a thread."""
+        handle = self._open(blob_id)
         try:
-            descriptor = os.open(self._path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
+            size = os.fstat(handle).st_size
+            stop = size if stop is None else min(stop, size)
+            data = read_now(handle, start, max(0, stop - start)) if stop - start <= DIRECT else None
+            if data is None:
+                pieces = Pieces(handle, start, stop, self._pool)
+                handle = -1
+                return BlobReader(size, pieces)
+        finally:
+            if handle != -1:
+                os.close(handle)
+        return BlobReader(size, _one(data))
+
+    def _open(self, blob_id: str) -> int:
+        if not is_blob_id(blob_id):
+            raise BlobNotFound(blob_id)
+        try:
+            return os.open(f"{self._root}/{blob_id[:2]}/{blob_id}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise BlobNotFound(blob_id) from None
         except OSError as exc:
-            raise _trouble(exc) from exc
-        size = os.fstat(descriptor).st_size
-        end = size if stop is None else min(stop, size)
-        return BlobReader(size, self._read(_Open(descriptor), start, end))
-
-    async def _read(self, file: "_Open", start: int, end: int) -> AsyncIterator[bytes]:
-        with file:
-            at = start
-            while at < end:
-                wanted = min(PIECE, end - at)
-                piece = _cached(file.descriptor, wanted, at) if end - start <= INLINE_READ else b""
-                piece = piece or await self._work(os.pread, file.descriptor, wanted, at)
-                if not piece:
-                    raise StoreUnavailable("a stored blob is shorter than it was")
-                at += len(piece)
-                yield piece
+            raise StoreUnavailable(f"a blob cannot be opened: {exc.strerror}") from exc
 
     async def copy(self, source: str, target: str) -> None:
-        await self._work(self._copy, self._path(source), self._path(target))
+        """As BlobStore.copy: a hard link, else shared blocks, else bytes."""
+        if not is_blob_id(source):
+            raise BlobNotFound(source)
+        async with self._draft(target) as draft:
+            await self._begin(partial(self._copy, source, draft))
 
-    def _copy(self, source: Path, target: Path) -> None:
-        temporary = self._temporary / target.name
+    def _copy(self, source: str, draft: Draft) -> None:
         try:
-            if not _link(source, temporary):
-                _clone(source, temporary)
-            self._publish(temporary, target)
+            draft.link(self._folders.place(source))
         except FileNotFoundError:
-            raise BlobNotFound(source.name) from None
-        finally:
-            temporary.unlink(missing_ok=True)
+            raise BlobNotFound(source) from None
+        except OSError as exc:
+            if exc.errno not in _NO_LINK:
+                raise
+            handle = self._open(source)
+            try:
+                draft.clone(handle)
+            finally:
+                os.close(handle)
+            draft.finish([])
 
     async def delete(self, blob_id: str) -> None:
-        await self._work(lambda: self._path(blob_id).unlink(missing_ok=True))
+        """As BlobStore.delete."""
+        if is_blob_id(blob_id):
+            await self._begin(partial(self._folders.place(blob_id).unlink, missing_ok=True))
 
     async def scan(self) -> AsyncIterator[str]:
-        for folder in sorted(self._folder.iterdir()):
-            if len(folder.name) == 2:
-                for name in await self._work(os.listdir, folder):
-                    yield name
+        """As BlobStore.scan: the names of the files, folder by folder."""
+        for folder in await self._begin(partial(_names, self._root)):
+            if len(folder) == 2:
+                for name in await self._begin(partial(_names, self._root / folder)):
+                    if is_blob_id(name):
+                        yield name
 
     async def close(self) -> None:
-        """Nothing is held open between calls."""
+        """As BlobStore.close. The pool is its owner's."""
 
-    def _sweep(self) -> None:
-        for path in self._temporary.iterdir():
-            try:
-                if path.stat().st_mtime < time.time() - STALE_S:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
-
-
-class _Open:
-    """A descriptor that is closed once: by `with`, or when a reader that was never begun is thrown away."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._open = True
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        if self._open:
-            self._open = False
-            os.close(self.descriptor)
-
-    def __del__(self) -> None:
-        self.__exit__()
-
-
-def _append(path: Path, descriptor: int | None, data: bytes) -> int:
-    if descriptor is None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    return descriptor
-
-
-def _cached(descriptor: int, size: int, at: int) -> bytes:
-    """The bytes if they are in the page cache, else nothing."""
-    buffer = bytearray(size)
-    try:
-        got = os.preadv(descriptor, [buffer], at, os.RWF_NOWAIT)
-    except OSError:
-        return b""
-    return bytes(buffer[:got])
-
-
-def _link(source: Path, target: Path) -> bool:
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError as exc:
-        if exc.errno in (errno.EMLINK, errno.EPERM, errno.ENOTSUP):
-            return False
-        raise
-    return True
-
-
-def _clone(source: Path, target: Path) -> None:
-    with source.open("rb") as read, target.open("xb") as write:
+    @asynccontextmanager
+    async def _draft(self, blob_id: str) -> AsyncIterator[Draft]:
+        """A draft that leaves nothing if the block fails or is cancelled."""
+        if not is_blob_id(blob_id):
+            raise ValueError(f"not a blob's id: {blob_id!r}")
+        draft = Draft(self._folders, blob_id)
         try:
-            fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
-        except OSError:
-            while os.sendfile(write.fileno(), read.fileno(), None, PIECE):
-                pass
-        os.fchmod(write.fileno(), 0o640)
-        os.fsync(write.fileno())
+            yield draft
+        except (Exception, asyncio.CancelledError):
+            await asyncio.shield(self._begin(draft.discard))
+            raise
+
+    def _begin(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """The result of `work`, begun in the pool."""
+        future = asyncio.wrap_future(self._pool.submit(_told, work))
+        future.add_done_callback(_retrieve)
+        return future
 
 
-def _make_folder(path: Path) -> None:
-    path.mkdir(mode=0o750, parents=True, exist_ok=True)
-    _fsync_folder(path.parent)
-
-
-def _fsync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _told(work: Callable[[], T]) -> T:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _translated(function: Callable[..., T], *args: object) -> T:
-    try:
-        return function(*args)
-    except FileNotFoundError:
-        raise
+        return work()
     except OSError as exc:
-        raise _trouble(exc) from exc
+        raise trouble(exc) from exc
 
 
-def _trouble(exc: OSError) -> StoreFull | StoreUnavailable:
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreFull("no space left where blobs are stored")
-    return StoreUnavailable(f"a blob cannot be stored or read: {exc.strerror}")
+def _retrieve(future: "asyncio.Future[T]") -> None:
+    if not future.cancelled():
+        future.exception()  # nobody may have waited to the end
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+async def _gathered(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], None]:
+    """The chunks, as many together as make a hop worth its while."""
+    piece: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        if chunk:
+            piece.append(chunk)
+            size += len(chunk)
+        if size >= GATHERED:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    if data:
+        yield data

@@ -1,310 +1,202 @@
-"""Records in SQLite: one file, any number of processes on one host.
-
-One writer thread per process takes all waiting writes into one transaction, under an flock that makes the processes
-take turns: busy_timeout alone let one writer wait for seconds. Reads run where they are asked for, on a connection
-of their own: a record in a few microseconds, always the newest committed one (WAL).
-"""
+"""SqliteRecords: the records in one SQLite file for all processes of a host, or in memory for one."""
 
 import asyncio
-import fcntl
-import os
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from cnr.domain.errors import CnrError, OutcomeUnknown, StoreFull, StoreUnavailable
-from cnr.store import keys
+from cnr.domain.errors import StoreUnavailable
 from cnr.store.base import (
-    ABSENT,
-    KEY_LIMIT,
     PAGE_BYTES,
-    VALUE_LIMIT,
     Absent,
     Cursor,
-    CursorLost,
     Record,
     RecordNotFound,
-    RecordTooLarge,
+    StoreRefused,
     Version,
-    VersionConflict,
+    check_write,
 )
+from cnr.store.keys import UNFED
+from cnr.store.sqlite_file import begin_epoch, connect, create, cursor_at, prepare, version_of
+from cnr.store.sqlite_writer import LOG_BYTES, WAIT_S, FileLock, GroupWriter, InlineWriter, Transaction, Write
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS records_version ON records (version);
-CREATE TABLE IF NOT EXISTS gone (version INTEGER PRIMARY KEY, key TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER, epoch TEXT, floor INTEGER);
-CREATE TABLE IF NOT EXISTS epochs (epoch TEXT PRIMARY KEY, first INTEGER NOT NULL);
-INSERT OR IGNORE INTO state VALUES (1, 0, '', 0);
-"""
+GONE_KEPT: Final = 100_000
+"""Deletes that the feed remembers."""
+FEED_PAGE: Final = 1000
+READ_BUSY_MS: Final = 1000
+"""How long a read, on the event loop, waits for another process that recovers the file after a crash."""
+_POLL_S: Final = (0.005, 0.05)
+"""The first and the longest pause between two looks at the feed: a look takes some microseconds."""
 
-GONE_LIMIT = 100_000
-"""Deletes that the feed remembers; who is further behind scans."""
-EPOCHS_LIMIT = 1_000
-CHECKPOINT_BYTES = 64 * 1024 * 1024
-CHANGES_LIMIT = 1_000
-_POLL_S = 0.02
-
-
-@dataclass(slots=True)
-class _Write:
-    """A put (`value` is bytes) or a delete (None) that waits for its turn."""
-
-    key: str
-    value: bytes | None
-    expect: Version | Absent
-    durable: bool
-    done: "asyncio.Future[Version]"
-    result: Version | BaseException | None = None
+_GET: Final = "SELECT version, value FROM records WHERE key = ?"
+_SCAN: Final = "SELECT key, value, version FROM records WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+_STATE: Final = "SELECT epoch, version FROM state"
+_FED: Final = " AND ".join(f"NOT (key >= '{prefix}' AND key < '{prefix[:-1]}0')" for prefix in UNFED)
+"""A condition; the digit is what follows the slash in byte order."""
+_CHANGES: Final = (
+    f"SELECT version, key FROM records WHERE version > :since AND {_FED} "  # noqa: S608 our own words
+    "UNION ALL SELECT version, key FROM gone WHERE version > :since ORDER BY version LIMIT :page"
+)
+_BEYOND: Final = "\x7f"
+"""Above every key."""
 
 
 class SqliteRecords:
-    """A RecordStore in `folder`/records.sqlite; None: in memory, for one process and one event loop."""
+    """RecordStore in `records.sqlite` of a folder. Open one in each process, after the fork, for one event loop.
+
+    `orders_durability`: there is one log. Reads are answered where they are asked, without a thread; no statement
+    stays open over an await. Writes wait for the next group (sqlite_writer). With durable=False a write survives
+    kill -9 and, once any later durable one has returned, power loss.
+    """
 
     orders_durability = True
 
-    def __init__(self, folder: Path | None, *, new_epoch: Callable[[], str]) -> None:
-        self._path = folder / "records.sqlite" if folder else None
-        self._lock = os.open(folder / "records.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640) if folder else None
-        self._reader = self._connect()
-        self._writer = self._reader if self._path is None else self._connect()
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._closed = False
-        self._begin_epoch(new_epoch())
-        self._thread: threading.Thread | None = None
-        if self._path is not None:
-            self._thread = threading.Thread(target=self._run, name="cnr-records", daemon=True)
-            self._thread.start()
+    def __init__(self, reader: sqlite3.Connection, writer: GroupWriter | InlineWriter) -> None:
+        self._db = reader
+        self._writer = writer
 
-    def _connect(self) -> sqlite3.Connection:
-        target = str(self._path) if self._path else ":memory:"
-        database = sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10)
-        database.executescript("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=4000; PRAGMA synchronous=FULL")
-        return database
+    @classmethod
+    def in_memory(cls, new_id: Callable[[], str], *, gone_kept: int = GONE_KEPT) -> "SqliteRecords":
+        """An empty store that ends with this object."""
+        db = connect(None)
+        prepare(db, None)
+        begin_epoch(db, new_id)
+        return cls(db, InlineWriter(Transaction(db, gone_kept, syncs=False)))
 
-    def _begin_epoch(self, epoch: str) -> None:
-        with _Turn(self._lock):
-            self._writer.executescript(_SCHEMA)
-            self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.execute("INSERT INTO epochs SELECT ?, version FROM state", (epoch,))
-            self._writer.execute("UPDATE state SET epoch = ?", (epoch,))
-            self._writer.execute(
-                "DELETE FROM epochs WHERE rowid <= (SELECT max(rowid) FROM epochs) - ?", (EPOCHS_LIMIT,)
+    @classmethod
+    def in_folder(
+        cls,
+        folder: Path,
+        new_id: Callable[[], str],
+        *,
+        gone_kept: int = GONE_KEPT,
+        wait_s: float = WAIT_S,
+        log_bytes: int = LOG_BYTES,
+    ) -> "SqliteRecords":
+        """The store in an existing folder, made if there is none. Blocks. `new_id` names the epoch.
+
+        Raises StoreRefused for a file that is damaged or not ours, StoreUnavailable where it cannot be opened.
+        """
+        path, lock_path = folder / "records.sqlite", folder / "records.lock"
+        try:
+            db, reader = _open(path, lock_path, new_id)
+            writer = GroupWriter(
+                path, lock_path, Transaction(db, gone_kept, syncs=True), wait_s=wait_s, log_bytes=log_bytes
             )
-            self._writer.execute("COMMIT")
+        except OSError as exc:
+            raise StoreUnavailable(f"{path} cannot be opened: {exc.strerror}") from exc
+        except sqlite3.Error as exc:
+            if getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise StoreRefused(f"{path} is damaged or not a store of cnr: {exc}") from exc
+            raise StoreUnavailable(f"{path} cannot be opened: {exc}") from exc
+        return cls(reader, writer)
 
     async def get(self, key: str) -> Record:
-        found = self._read("SELECT value, version FROM records WHERE key = ?", (key,))
-        if not found:
-            raise RecordNotFound(key)
-        return Record(key, found[0][0], found[0][1])
-
-    def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        try:
-            return self._reader.execute(statement, values).fetchall()
-        except sqlite3.Error as exc:
-            raise _trouble(exc) from exc
+        """As RecordStore.get."""
+        found = self._read(_GET, (key,)) if key.isascii() else ()
+        for version, value in found:
+            return Record(key, value, version)
+        raise RecordNotFound(key)
 
     async def put(
         self, key: str, value: bytes, *, expect: Version | Literal[Absent.ABSENT], durable: bool = True
     ) -> Version:
-        if len(value) > VALUE_LIMIT or len(key) > KEY_LIMIT:
-            raise RecordTooLarge(f"{key[:80]}: {len(value):,} bytes")
-        return await self._submit(key, value, expect, durable)
+        """As RecordStore.put."""
+        check_write(key, value)
+        version = await self._writer.write(Write(key, value, expect, durable))
+        assert version is not None
+        return version
 
     async def delete(self, key: str, *, expect: Version) -> None:
-        await self._submit(key, None, expect, True)
-
-    async def _submit(self, key: str, value: bytes | None, expect: Version | Absent, durable: bool) -> Version:
-        done = asyncio.get_running_loop().create_future()
-        write = _Write(key, value, expect, durable, done)
-        if self._thread is None:
-            self._commit([write])
-            _settle([write])
-        else:
-            self._queue.put(write)
-        return await asyncio.shield(done)
-
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            stop = False
-            while not self._queue.empty():
-                write = self._queue.get()
-                if write is None:
-                    stop = True
-                    break
-                group.append(write)
-            self._commit(group)
-            for loop in {write.done.get_loop() for write in group}:
-                own = [write for write in group if write.done.get_loop() is loop]
-                loop.call_soon_threadsafe(_settle, own)
-            if stop:
-                return
-
-    def _commit(self, group: Sequence[_Write]) -> None:
-        """One transaction for all of `group`; each write's result is set."""
-        committing = False
-        try:
-            with _Turn(self._lock):
-                durable = any(write.durable for write in group)
-                self._writer.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-                self._writer.execute("BEGIN IMMEDIATE")
-                self._apply(group)
-                committing = True
-                self._writer.execute("COMMIT")
-                self._checkpoint()
-        except sqlite3.Error as exc:
-            trouble: CnrError = _trouble(exc)
-            if committing and not isinstance(trouble, StoreFull):
-                trouble = OutcomeUnknown("a write may or may not have happened; it is safe to repeat the request")
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-            for write in group:
-                write.result = trouble
-
-    def _apply(self, group: Sequence[_Write]) -> None:
-        execute = self._writer.execute
-        version = first = execute("SELECT version FROM state").fetchone()[0]
-        for write in group:
-            found = execute("SELECT version FROM records WHERE key = ?", (write.key,)).fetchone()
-            if (found[0] if found else ABSENT) != write.expect:
-                write.result = VersionConflict(write.key)
-                continue
-            version += 1
-            if write.value is None:
-                execute("DELETE FROM records WHERE key = ?", (write.key,))
-                if not write.key.startswith(keys.UNFED):
-                    execute("INSERT INTO gone VALUES (?, ?)", (version, write.key))
-            elif found:
-                execute("UPDATE records SET version = ?, value = ? WHERE key = ?", (version, write.value, write.key))
-            else:
-                execute("INSERT INTO records VALUES (?, ?, ?)", (write.key, version, write.value))
-            write.result = Version(version)
-        if version != first:
-            execute("UPDATE state SET version = ?", (version,))
-            self._trim()
-
-    def _trim(self) -> None:
-        low, high, _ = self._writer.execute("SELECT min(version), max(version), 0 FROM gone").fetchone()
-        if (
-            low is None
-            or high - low < GONE_LIMIT
-            or not self._writer.execute("SELECT count(*) > ? FROM gone", (GONE_LIMIT,)).fetchone()[0]
-        ):
-            return
-        floor = self._writer.execute(
-            "SELECT version FROM gone ORDER BY version LIMIT 1 OFFSET ?", (GONE_LIMIT // 2,)
-        ).fetchone()[0]
-        self._writer.execute("DELETE FROM gone WHERE version <= ?", (floor,))
-        self._writer.execute("UPDATE state SET floor = ?", (floor,))
-
-    def _checkpoint(self) -> None:
-        if self._path is None:
-            return
-        log = self._path.with_name(self._path.name + "-wal")
-        if log.exists() and log.stat().st_size > CHECKPOINT_BYTES:
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """As RecordStore.delete."""
+        check_write(key)
+        await self._writer.write(Write(key, None, expect, durable=True))
 
     async def scan(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[Record]:
-        first, end = max(prefix, after), prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else "\x7f\x7f"
-        rows = self._read(
-            "SELECT key, value, version FROM records WHERE key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?",
-            (after, first, end, min(limit, 1000)),
-        )
+        """As RecordStore.scan."""
+        # the next key that there can be: a space is the first of the legal characters
+        start = max(prefix, after + " " if after else "")
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else _BEYOND
+        if not (start + end).isascii():
+            return []
         page: list[Record] = []
-        total = 0
-        for key, value, version in rows:
-            total += len(value)
-            if page and total > PAGE_BYTES:
-                break
-            page.append(Record(key, value, version))
+        size = 0
+        try:
+            rows = self._db.execute(_SCAN, (start, end, limit))
+            try:
+                for row in rows:
+                    size += len(row[1])
+                    if page and size > PAGE_BYTES:
+                        break
+                    page.append(Record(*row))
+            finally:
+                rows.close()
+        except sqlite3.Error as exc:
+            raise _unreadable(exc) from exc
         return page
 
     async def head(self) -> Cursor:
-        version, epoch = self._read("SELECT version, epoch FROM state")[0]
-        return Cursor(f"{epoch}.{version}")
+        """As RecordStore.head."""
+        return cursor_at(*self._read(_STATE)[0])
 
     async def changes(self, since: Cursor, *, timeout_s: float = 0) -> tuple[Sequence[str], Cursor]:
+        """As RecordStore.changes. Looks at the file again and again while it waits."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
+        pause = _POLL_S[0]
         while True:
-            found, cursor = self._changes(since)
-            if found or loop.time() >= deadline:
-                return found, cursor
-            await asyncio.sleep(_POLL_S)
+            # asked first: at its head a cursor needs no proof
+            if cursor_at(*self._read(_STATE)[0]) != since:
+                found, since = self._changes(since)
+                if found:
+                    return found, since
+            left = deadline - loop.time()
+            if left <= 0:
+                return (), since
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, _POLL_S[1])
 
-    def _changes(self, since: Cursor) -> tuple[list[str], Cursor]:
-        epoch, _, number = since.rpartition(".")
-        if not number.isdigit():
-            raise CursorLost(since)
-        at = int(number)
-        # the head is read first: what is written after it is only seen earlier, never missed
-        top, newest, floor = self._read("SELECT version, epoch, floor FROM state")[0]
-        self._check_epoch(epoch, at)
-        if at < floor or at > top:
-            raise CursorLost(since)
-        rows = self._read(
-            "SELECT version, key FROM records WHERE version > ? UNION ALL SELECT version, key FROM gone"
-            " WHERE version > ? ORDER BY version LIMIT ?",
-            (at, at, CHANGES_LIMIT),
-        )
-        until = rows[-1][0] if len(rows) == CHANGES_LIMIT else max(top, rows[-1][0] if rows else 0)
-        fed = [key for _, key in rows if not key.startswith(keys.UNFED)]
-        return fed, Cursor(f"{newest}.{until}")
+    def _changes(self, since: Cursor) -> tuple[Sequence[str], Cursor]:
+        try:
+            self._db.execute("BEGIN")
+            try:
+                version = version_of(self._db, since)
+                rows = self._db.execute(_CHANGES, {"since": version, "page": FEED_PAGE}).fetchall()
+                epoch, head = self._db.execute(_STATE).fetchall()[0]
+            finally:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as exc:
+            raise _unreadable(exc) from exc
+        until = rows[-1][0] if len(rows) == FEED_PAGE else head
+        return list(dict.fromkeys(key for _, key in rows)), cursor_at(epoch, until)
 
-    def _check_epoch(self, epoch: str, at: int) -> None:
-        first = self._read("SELECT rowid FROM epochs WHERE epoch = ?", (epoch,))
-        if not first:
-            raise CursorLost(epoch)
-        following = self._read("SELECT first FROM epochs WHERE rowid > ? ORDER BY rowid LIMIT 1", (first[0][0],))
-        if following and at > following[0][0]:
-            raise CursorLost(epoch)
+    def _read(self, question: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._db.execute(question, values).fetchall()
+        except sqlite3.Error as exc:
+            raise _unreadable(exc) from exc
 
     async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._thread is not None:
-            self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._writer.close()
-        self._reader.close()
-        if self._lock is not None:
-            os.close(self._lock)
+        """As RecordStore.close."""
+        await asyncio.to_thread(self._writer.close)
+        self._db.close()
 
 
-class _Turn:
-    """The flock that one process at a time writes under."""
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-
-    def __enter__(self) -> None:
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-
-def _settle(group: Sequence[_Write]) -> None:
-    for write in group:
-        if write.done.done():
-            continue
-        if isinstance(write.result, BaseException):
-            write.done.set_exception(write.result)
-        else:
-            assert write.result is not None
-            write.done.set_result(write.result)
+def _open(path: Path, lock_path: Path, new_id: Callable[[], str]) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """The writer's and the reader's connection to a file that is ready, in an epoch of its own."""
+    create(path)
+    with closing(FileLock(lock_path)) as lock, lock.held(), ExitStack() as undo:
+        writer = undo.enter_context(closing(connect(path)))
+        prepare(writer, path)
+        begin_epoch(writer, new_id)
+        reader = undo.enter_context(closing(connect(path)))
+        reader.execute("PRAGMA query_only = ON")
+        reader.execute(f"PRAGMA busy_timeout = {READ_BUSY_MS}")
+        undo.pop_all()
+    return writer, reader
 
 
-def _trouble(exc: sqlite3.Error) -> StoreFull | StoreUnavailable:
-    if getattr(exc, "sqlite_errorname", "").startswith("SQLITE_FULL"):
-        return StoreFull("no space left where records are stored")
-    return StoreUnavailable(f"the record store cannot be used: {exc}")
+def _unreadable(exc: sqlite3.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"the record store cannot be read: {exc}")

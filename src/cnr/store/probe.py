@@ -1,0 +1,93 @@
+"""What a store is asked before it is used: whether it keeps the contract, and whether its format is known."""
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from cnr.store import keys
+from cnr.store.base import (
+    ABSENT,
+    Absent,
+    Cursor,
+    RecordNotFound,
+    RecordStore,
+    StoreRefused,
+    Version,
+    VersionConflict,
+)
+from cnr.store.records import FORMAT, Stored, encode
+
+
+class StoreFormat(Stored, frozen=True, kw_only=True):
+    """meta/format: the newest format that a reader may meet, and the one that is written."""
+
+    read_format: int
+    write_format: int
+
+
+_decoder: Final = msgspec.msgpack.Decoder(StoreFormat)
+
+
+async def check_format(store: RecordStore, new_id: Callable[[], str]) -> None:
+    """Make sure that this code knows what the store's records are written in; an empty store gets ours.
+
+    Raises StoreRefused: an older server must not change what a newer one wrote.
+    """
+    try:
+        value = (await store.get(keys.META_FORMAT)).value
+    except RecordNotFound:
+        ours = StoreFormat(read_format=FORMAT, write_format=FORMAT, write=new_id())
+        try:
+            await store.put(keys.META_FORMAT, encode(ours), expect=ABSENT)
+            return
+        except VersionConflict:  # another process was first
+            value = (await store.get(keys.META_FORMAT)).value
+    found = _format_of(value)
+    if max(found.read_format, found.write_format) > FORMAT:
+        raise StoreRefused(
+            f"the store has format {found.write_format}, written by a newer version of this software, "
+            f"which knows {FORMAT}; upgrade it"
+        )
+
+
+def _format_of(value: bytes) -> StoreFormat:
+    try:
+        return _decoder.decode(value[1:])
+    except msgspec.MsgspecError as exc:
+        raise StoreRefused("the store's own format record cannot be read") from exc
+
+
+async def check_contract(store: RecordStore, new_id: Callable[[], str]) -> None:
+    """Try swaps, head and changes on a key of its own, and remove it. Raises StoreRefused where they do not hold."""
+    key = f"meta/probe-{new_id()}"
+    before = await store.head()
+    first = await store.put(key, b"1", expect=ABSENT, durable=False)
+    second = await store.put(key, b"2", expect=first, durable=False)
+    found = await store.get(key)
+    kept = (found.value, found.version) == (b"2", second) and second > first
+    refused = await _refused(store, key, ABSENT) and await _refused(store, key, first)
+    fed = await _fed(store, key, before)
+    await store.delete(key, expect=second)
+    if not (kept and refused and fed):
+        raise StoreRefused(f"{type(store).__name__} does not keep what a store must (swap {refused}, feed {fed})")
+
+
+async def _refused(store: RecordStore, key: str, expect: Version | Literal[Absent.ABSENT]) -> bool:
+    try:
+        await store.put(key, b"3", expect=expect, durable=False)
+    except VersionConflict:
+        return True
+    return False
+
+
+async def _fed(store: RecordStore, key: str, since: Cursor) -> bool:
+    """Whether the feed names `key` between `since` and its head; others may write meanwhile."""
+    head = await store.head()
+    while True:
+        found, until = await store.changes(since)
+        if key in found:
+            return True
+        if until in (since, head):
+            return False
+        since = until
