@@ -9,6 +9,7 @@ from cnr.api.cnr_fields import LIST_LIMIT, FieldReader, format_filter, page, pus
 from cnr.api.cnr_files import BlobFiles
 from cnr.api.cnr_names import locate, readable, writable
 from cnr.api.cnr_site import Site
+from cnr.api.docs_page import Docs
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel
 from cnr.http.adapter import Adapter, Authorize
@@ -23,8 +24,10 @@ PREFIXES = ("", "/cnr")
 def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Authorize) -> Adapter:
     """The CNR API as an ASGI application, under both prefixes. CORS is open; no credentials are involved."""
     api = CnrApi(registry, fields)
-    router = Router([*site.routes(), *api.routes()], prefixes=PREFIXES)
+    docs = Docs()
+    router = Router([*site.routes(), *docs.routes(), *api.routes()], prefixes=PREFIXES)
     site.describe(router)
+    docs.describe(router)
     return Adapter(
         router,
         errors=ERRORS,

@@ -4,15 +4,23 @@ Source: contracts/cnr.md sections 1 and 2. Fields stand in the order in which th
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from cnr.domain.digest import TarDigest
 from cnr.registry.packages import Published
 from cnr.store.views import ChannelView, PackageView, SearchHit
 
 _EPOCH = datetime(1970, 1, 1)
+
+Moment = Annotated[
+    str, Meta(description="Naive UTC, always with six digits.", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$")
+]
+Hex = Annotated[str, Meta(description="SHA-256 of the uncompressed tar.", pattern="^[0-9a-f]{64}$")]
+Bytes = Annotated[int, Meta(description="Bytes of the gzip.", ge=0)]
+Base64 = Annotated[str, Meta(description="Base64 of the gzip.")]
 
 
 def timestamp(microseconds: int) -> str:
@@ -23,9 +31,9 @@ def timestamp(microseconds: int) -> str:
 class Descriptor(msgspec.Struct, frozen=True):
     """What a manifest describes: `digest` is of the uncompressed tar, `size` of the gzip file in bytes."""
 
-    digest: str
+    digest: Hex
     media_type: str = msgspec.field(name="mediaType")
-    size: int
+    size: Bytes
     urls: list[str] = []
 
 
@@ -33,7 +41,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A release in one format. `metadata` is there only if it was pushed."""
 
     content: Descriptor
-    created_at: str
+    created_at: Moment
     media_type: str = msgspec.field(name="mediaType")
     metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     package: str
@@ -45,7 +53,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
 
     channels: list[str]
     content: Descriptor
-    created_at: str
+    created_at: Moment
     media_type: str = msgspec.field(name="mediaType")
     metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     package: str
@@ -56,13 +64,13 @@ class PackageItem(msgspec.Struct, frozen=True, kw_only=True):
     """A package in a list: releases highest first, formats of the default release."""
 
     channels: None = None
-    created_at: str
+    created_at: Moment
     default: str
     manifests: list[str]
     name: str
     namespace: str
     releases: list[str]
-    updated_at: str
+    updated_at: Moment
     visibility: str = "public"
 
 
@@ -118,7 +126,7 @@ class ChannelDeleted(msgspec.Struct, frozen=True, kw_only=True):
 class PackageFile(msgspec.Struct, frozen=True, kw_only=True):
     """A pulled package: `blob` is base64 of the gzip file."""
 
-    blob: str
+    blob: Base64
     filename: str
     media_type: str
     package: str
@@ -128,7 +136,7 @@ class PackageFile(msgspec.Struct, frozen=True, kw_only=True):
 class BlobFile(msgspec.Struct, frozen=True, kw_only=True):
     """A pulled blob: `release` really holds its digest."""
 
-    blob: str
+    blob: Base64
     filename: str
     package: str
     release: str
@@ -145,6 +153,12 @@ class Version(msgspec.Struct, frozen=True):
 
     cnr_api: str = msgspec.field(name="cnr-api")
     appr_api: str = msgspec.field(name="appr-api")
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The answer of a server that is well."""
+
+    status: str = "ok"
 
 
 class Routes(msgspec.Struct, frozen=True):

@@ -79,11 +79,11 @@ class Site:
         raise InvalidUsage("this address always answers with an error", path=request.url.path)
 
     async def alive(self, request: Request) -> Response:
-        return json_response({"status": "ok"})
+        return json_response(messages.Health())
 
     async def is_ready(self, request: Request) -> Response:
         await self._ready()
-        return json_response({"status": "ok"})
+        return json_response(messages.Health())
 
     async def login(self, request: Request) -> Response:
         user = (await self._fields.of(request)).get("user")

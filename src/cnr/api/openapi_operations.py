@@ -1,0 +1,401 @@
+"""What the document says of each route: answers, parameters, bodies, and the errors that can come.
+
+Errors are real exceptions: their status and code are read from the table that the server itself uses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cnr.api import cnr_messages as messages
+from cnr.api.cnr_fields import DEFAULT_FORMAT, LIST_LIMIT
+from cnr.domain import errors
+from cnr.domain.errors import CnrError
+
+JSON: Final = "application/json"
+GZIP: Final = "application/x-gzip"
+HTML: Final = "text/html"
+P: Final = "/api/v1/packages"
+PACKAGE: Final = P + "/{namespace}/{name}"
+RELEASE: Final = PACKAGE + "/{release}"
+FILE: Final = RELEASE + "/{media_type}"
+BLOB: Final = PACKAGE + "/blobs/sha256/{digest}"
+CHANNEL: Final = PACKAGE + "/channels/{channel}"
+
+
+class Push(msgspec.Struct, kw_only=True):
+    """A release to publish. Other fields are ignored."""
+
+    blob: Annotated[str, Meta(description="Base64 of a gzipped tar. White space in it is ignored.")]
+    release: Annotated[str, Meta(description="A full SemVer 2.0.0 version.", examples=["2.2.1"])]
+    media_type: Annotated[str, Meta(description="The format: helm, kpm, docker-compose, …")] = DEFAULT_FORMAT
+    force: Annotated[bool | Literal["true", "false"], Meta(description="Replace what is there.")] = False
+    metadata: Annotated[dict[str, Any] | None, Meta(description="Kept, and shown with the manifest.")] = None
+
+
+class PushForm(msgspec.Struct, kw_only=True):
+    """The same as a form."""
+
+    blob: str
+    release: str
+    media_type: str = DEFAULT_FORMAT
+    force: Literal["true", "false"] = "false"
+
+
+class User(msgspec.Struct):
+    """Who logs in."""
+
+    username: Annotated[str, Meta(min_length=1, pattern="^[^:]+$")]
+    password: Annotated[str, Meta(min_length=1)]
+
+
+class Login(msgspec.Struct):
+    """A login."""
+
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a 200 has: for each media type the type of its body and an example (None: bytes or text)."""
+
+    description: str
+    content: Mapping[str, tuple[Any, Any]]
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parameter of the query string."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route as a client sees it. `exact`: its {release} is one release, and no query for one."""
+
+    tag: str
+    name: str
+    summary: str
+    answer: Answer
+    description: str = ""
+    errors: tuple[CnrError, ...] = ()
+    query: tuple[Query, ...] = ()
+    body: Mapping[str, tuple[Any, Any]] | None = None
+    exact: bool = False
+
+
+SEED: Final = "myname/elasticsearch"
+DIGEST: Final = "72ed15c9a65961ecd034cca098ec18eb99002cd402824aae8a674a8ae41bd0ef"
+_BLOB: Final = "H4sIAGBoF1gAA+2X…KMIACgAAA=="
+
+_MANIFEST: Final = {
+    "content": {
+        "digest": DIGEST,
+        "mediaType": "application/vnd.cnr.package.helm.v1.tar+gzip",
+        "size": 583,
+        "urls": [],
+    },
+    "created_at": "2016-11-16T17:13:07.806579",
+    "mediaType": "application/vnd.cnr.package-manifest.helm.v1.json",
+    "package": SEED,
+    "release": "2.2.1",
+}
+_ITEM: Final = {
+    "channels": None,
+    "created_at": "2016-11-16T17:13:07.806579",
+    "default": "2.2.1",
+    "manifests": ["helm"],
+    "name": SEED,
+    "namespace": "myname",
+    "releases": ["2.2.1"],
+    "updated_at": "2016-11-16T17:13:07.806579",
+    "visibility": "public",
+}
+_CHANNEL: Final = {"current": "2.2.1", "name": "stable", "releases": ["2.2.1", "2.1.0"]}
+_FILE: Final = {
+    "blob": _BLOB,
+    "filename": "myname_elasticsearch_2.2.1.tar.gz",
+    "media_type": "helm",
+    "package": SEED,
+    "release": "2.2.1",
+}
+_BLOB_FILE: Final = {
+    "blob": _BLOB,
+    "filename": "myname_elasticsearch_72ed15c9.tar.gz",
+    "package": SEED,
+    "release": DIGEST,
+}
+
+_NO_PACKAGE = errors.PackageNotFound(f"there is no package {SEED}", package=SEED, release=None, media_type=None)
+_NO_RELEASE = errors.PackageNotFound(f"{SEED} has no release 9.9.9", package=SEED, release="9.9.9", media_type=None)
+_NO_FORMAT = errors.PackageNotFound(f"{SEED} 2.2.1 has no format kpm", package=SEED, release="2.2.1", media_type="kpm")
+_NO_BLOB = errors.PackageNotFound(f"{SEED} has no blob {DIGEST}", package=SEED, release=DIGEST, media_type=None)
+_NO_MATCH = errors.ReleaseNotFound(f"no release of {SEED} matches '>99'", package=SEED, release_query=">99")
+_NO_MEMBER = errors.ReleaseNotFound("9.9.9 is not in channel stable", package=SEED, release="9.9.9", channel="stable")
+_NOT_HERE = errors.ReleaseNotFound(f"{SEED} has no release 9.9.9", package=SEED, release="9.9.9")
+_NO_CHANNEL = errors.ChannelNotFound(f"{SEED} has no channel rc", channel="rc", package=SEED, release=None)
+_AMBIGUOUS = errors.AmbiguousFormat(
+    f"{SEED} 2.2.1 has the formats helm, kpm: name one", package=SEED, release="2.2.1", media_types=["helm", "kpm"]
+)
+_BAD_QUERY = errors.InvalidQuery(
+    "not a version or range: try 1.2.3, ^1.2, '>=1.0,<2.0', * or default", release="latest"
+)
+_BAD_RELEASE = errors.InvalidRelease("a release is a full SemVer 2.0.0 version such as 1.2.3", version="1.0")
+_BAD_NAME = errors.InvalidName("the namespace 'MyName' has upper-case letters: use 'myname'")
+_BAD_CHANNEL = errors.InvalidName("'1.0.0' is a version: a channel needs a name that is none")
+_BAD_LIMIT = errors.InvalidUsage(f"limit is a number from 1 to {LIST_LIMIT}", limit="0")
+_NO_FIELD = errors.InvalidUsage("the field release is missing")
+_BAD_ARCHIVE = errors.InvalidArchive("the archive is no gzip, or it is damaged (incorrect header check)")
+_TOO_LARGE = errors.TooLarge("the package, compressed: the limit is 20,971,520 bytes", limit=20_971_520, what="package")
+_LONG_BODY = errors.TooLarge("the body: the limit is 67,108,864 bytes", limit=67_108_864, what="body")
+_EXISTS = errors.ReleaseExists(f"{SEED} 2.2.1 helm exists", package=SEED, release="2.2.1", media_type="helm")
+_TAKEN = errors.NameTaken("'stable' is a tag of another kind: choose another channel name")
+_FULL = errors.RecordFull("the channel has 4,000 releases and no room for another: remove some")
+_UNAVAILABLE = errors.StoreUnavailable("the store cannot be reached; nothing was changed")
+_UNKNOWN = errors.OutcomeUnknown("the answer to a write was lost; it is safe to repeat the request")
+_NO_SPACE = errors.StoreFull("no space is left; reads go on")
+_LOGIN = errors.InvalidUsage('a login is {"user": {"username": …, "password": …}}, neither of them empty')
+
+_READ: Final = (_UNAVAILABLE,)
+_WRITE: Final = (_UNAVAILABLE, _UNKNOWN, _NO_SPACE)
+_FIND: Final = (_AMBIGUOUS, _NO_PACKAGE, _NO_FORMAT, _NO_MATCH, _BAD_QUERY, *_READ)
+
+_TEXT: Final = MappingProxyType({"type": "string"})
+_LIMIT = Query(
+    "limit", "At most so many; the Link header then leads on.", {"type": "integer", "minimum": 1, "maximum": LIST_LIMIT}
+)
+_FORMAT_FILTER = Query("media_type", "Only this format; a full media type is reduced to it.", _TEXT)
+_AS_JSON = Query("format", "`json`, in this spelling: the file as base64 in JSON. Anything else: the file.", _TEXT)
+_FORCE = Query("force", "`true`: replace what is there. The body wins.", {"type": "string", "enum": ["true", "false"]})
+_LINK: Final = MappingProxyType({"Link": 'The next page, `rel="next"`, where `limit` was given and there may be more.'})
+_DISPOSITION: Final = MappingProxyType({"Content-Disposition": "The name under which to keep the file."})
+
+
+def _json(description: str, kind: Any, example: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(description, {JSON: (kind, example)}, headers or {})
+
+
+_SHOWN = _json("The manifest, and the channels whose current it is.", messages.Show, {"channels": [], **_MANIFEST})
+_CHANNEL_NOW = _json("The channel.", messages.Channel, _CHANNEL)
+_PULLED = Answer("The gzipped tar.", {GZIP: (None, None), JSON: (messages.PackageFile, _FILE)}, _DISPOSITION)
+_BLOB_PULLED = Answer("The gzipped tar.", {GZIP: (None, None), JSON: (messages.BlobFile, _BLOB_FILE)}, _DISPOSITION)
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("GET", P): Operation(
+        "packages",
+        "list_packages",
+        "List packages",
+        _json("The packages, by name; each one's releases highest first.", list[messages.PackageItem], [_ITEM], _LINK),
+        "Filters combine; parameters may also be sent as a JSON object, which wins over the query string. Packages "
+        "without a matching release are left out, and an unknown namespace is an empty list.",
+        (_BAD_LIMIT, *_READ),
+        (
+            Query("namespace", "Only this namespace.", _TEXT),
+            Query("query", "Only names with this text in `namespace/name`, whatever the letter case.", _TEXT),
+            _FORMAT_FILTER,
+            _LIMIT,
+            Query("after", "Only names above this one: where the page before ended.", _TEXT),
+        ),
+    ),
+    ("GET", P + "/search"): Operation(
+        "search",
+        "search_names",
+        "Search names",
+        _json("Names, sorted.", list[str], [SEED]),
+        "The text is taken literally. Empty finds every package, and without `q` nothing is found.",
+        _READ,
+        (Query("q", "Part of `namespace/name`, in any letter case.", _TEXT),),
+    ),
+    ("GET", "/api/v1/search"): Operation(
+        "search",
+        "search_packages",
+        "Search names, descriptions and keywords",
+        _json(
+            "The packages, best match first.",
+            list[messages.SearchItem],
+            [
+                {
+                    "name": SEED,
+                    "default": "2.2.1",
+                    "description": "Flexible and powerful open source, distributed real-time search",
+                    "formats": ["helm"],
+                    "score": 900.0,
+                }
+            ],
+            _LINK,
+        ),
+        "Every word must be part of the name, or begin a word of the description or keywords.",
+        (_BAD_LIMIT, *_READ),
+        (
+            Query("q", "The words.", _TEXT),
+            _LIMIT,
+            Query("after", "Where the page before ended: what its Link header says.", _TEXT),
+        ),
+    ),
+    ("GET", PACKAGE): Operation(
+        "packages",
+        "list_releases",
+        "Show a package's releases",
+        _json("The manifests of all releases, newest push last.", list[messages.Manifest], [_MANIFEST]),
+        errors=(_NO_PACKAGE, *_READ),
+        query=(_FORMAT_FILTER,),
+    ),
+    ("POST", PACKAGE): Operation(
+        "packages",
+        "push",
+        "Publish a release",
+        _json("It is published: everybody sees it from now on.", messages.Pushed, {"status": "ok"}),
+        "The body is read as JSON whatever its content type says, else as a form. Fields may also stand in the query "
+        "string. A release may have several formats; one that it has already needs `force`. A refused push leaves "
+        "nothing behind.",
+        (_BAD_NAME, _NO_FIELD, _EXISTS, _TAKEN, _FULL, _TOO_LARGE, _BAD_RELEASE, _BAD_ARCHIVE, *_WRITE),
+        (_FORCE,),
+        {
+            JSON: (Push, {"blob": _BLOB, "release": "2.2.1", "media_type": "helm"}),
+            "application/x-www-form-urlencoded": (PushForm, None),
+            "multipart/form-data": (PushForm, None),
+        },
+    ),
+    ("GET", RELEASE): Operation(
+        "packages",
+        "list_manifests",
+        "Show a release's manifests",
+        _json("One manifest per format.", list[messages.Manifest], [_MANIFEST]),
+        errors=(_NO_RELEASE, *_READ),
+        query=(_FORMAT_FILTER,),
+        exact=True,
+    ),
+    ("GET", FILE): Operation("packages", "show", "Show a release in a format", _SHOWN, errors=_FIND),
+    ("DELETE", FILE): Operation(
+        "packages",
+        "delete",
+        "Delete a release in a format",
+        _json("It is gone.", messages.Deleted, {"package": SEED, "release": "2.2.1", "status": "deleted"}),
+        "With its last format the release goes, also out of its channels; with its last release the package.",
+        (_AMBIGUOUS, _NO_RELEASE, _NO_FORMAT, *_WRITE),
+        exact=True,
+    ),
+    ("GET", FILE + "/pull"): Operation(
+        "files", "pull", "Pull a release", _PULLED, "Parameters as in showing it.", _FIND, (_AS_JSON,)
+    ),
+    ("GET", FILE + "/pull/json"): Operation(
+        "files",
+        "pull_json",
+        "Pull a release as JSON",
+        _json("The file as base64.", messages.PackageFile, _FILE),
+        errors=_FIND,
+    ),
+    ("GET", BLOB): Operation(
+        "files",
+        "get_blob",
+        "Get a file by digest",
+        _BLOB_PULLED,
+        "The digest is the SHA-256 of the uncompressed tar, as manifests give it.",
+        (_NO_BLOB, *_READ),
+        (_AS_JSON,),
+    ),
+    ("GET", BLOB + "/json"): Operation(
+        "files",
+        "get_blob_json",
+        "Get a file by digest as JSON",
+        _json("The file as base64; `release` holds the digest.", messages.BlobFile, _BLOB_FILE),
+        errors=(_NO_BLOB, *_READ),
+    ),
+    ("GET", PACKAGE + "/channels"): Operation(
+        "channels",
+        "list_channels",
+        "List a package's channels",
+        _json("The channels by name.", list[messages.Channel], [_CHANNEL]),
+        errors=(_NO_PACKAGE, *_READ),
+    ),
+    ("GET", CHANNEL): Operation(
+        "channels", "show_channel", "Show a channel", _CHANNEL_NOW, errors=(_NO_PACKAGE, _NO_CHANNEL, *_READ)
+    ),
+    ("DELETE", CHANNEL): Operation(
+        "channels",
+        "delete_channel",
+        "Delete a channel",
+        _json(
+            "It is gone; its releases stay.",
+            messages.ChannelDeleted,
+            {"action": "delete", "channel": "rc", "package": SEED},
+        ),
+        errors=(_NO_PACKAGE, _NO_CHANNEL, *_WRITE),
+    ),
+    ("POST", CHANNEL + "/{release}"): Operation(
+        "channels",
+        "add_to_channel",
+        "Add a release to a channel",
+        _CHANNEL_NOW,
+        "The channel is made if needed, and points at this release from now on. Repeating it changes nothing.",
+        (_BAD_CHANNEL, _NO_PACKAGE, _NOT_HERE, _TAKEN, _FULL, _BAD_QUERY, *_WRITE),
+        exact=True,
+    ),
+    ("DELETE", CHANNEL + "/{release}"): Operation(
+        "channels",
+        "remove_from_channel",
+        "Take a release out of a channel",
+        _json(
+            "It is out; the channel points at the highest release left, and without any is gone.",
+            messages.MemberRemoved,
+            {"name": "stable", "package": SEED, "release": "2.2.1", "status": "deleted"},
+        ),
+        errors=(_NO_PACKAGE, _NO_RELEASE, _NO_CHANNEL, _NO_MEMBER, *_WRITE),
+        exact=True,
+    ),
+    ("POST", "/api/v1/users/login"): Operation(
+        "server",
+        "login",
+        "Get a token",
+        _json(
+            "The token, to be sent verbatim in the Authorization header.",
+            messages.Token,
+            {"token": "basic bWU6c2VjcmV0"},
+        ),
+        "This server is open: any pair gets a token, and no call needs one.",
+        (_LOGIN, _LONG_BODY),
+        body={JSON: (Login, {"user": {"username": "me", "password": "secret"}})},
+    ),
+    ("GET", "/version"): Operation(
+        "server", "version", "Show the server's version", _json("The version.", messages.Version, None)
+    ),
+    ("GET", "/routes"): Operation(
+        "server", "routes", "List all routes", _json("Endpoint, method and path of each.", messages.Routes, None)
+    ),
+    ("GET", "/healthz"): Operation(
+        "server", "alive", "Is the process alive?", _json("It is.", messages.Health, {"status": "ok"})
+    ),
+    ("GET", "/readyz"): Operation(
+        "server",
+        "ready",
+        "Can the server answer?",
+        _json("It can, and its store too.", messages.Health, {"status": "ok"}),
+        errors=_READ,
+    ),
+    ("GET", "/test_error"): Operation(
+        "server",
+        "test_error",
+        "Get an error",
+        Answer("Never.", {}),
+        errors=(errors.InvalidUsage("this address always answers with an error", path="/test_error"),),
+    ),
+    ("GET", "/"): Operation(
+        "server",
+        "discover",
+        "Find packages by the host's name",
+        Answer("A page with two meta tags for clients.", {HTML: (None, None)}),
+    ),
+    ("GET", "/openapi.json"): Operation(
+        "server", "openapi", "Get this document", _json("OpenAPI 3.1.", dict[str, Any], None)
+    ),
+    ("GET", "/docs"): Operation("server", "docs", "Read this document", Answer("The page.", {HTML: (None, None)})),
+}
+"""By method and path. A test holds it equal to the route table."""
