@@ -1,0 +1,59 @@
+"""The options of verbs that work on a store itself, and the registry that they open."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import click
+
+from cnr.app import open_registry
+from cnr.config import Config, ConfigError, table
+from cnr.registry.registry import Registry
+from cnr.store.base import StoreRefused
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+STORE: Final = ("storage", "database_url", "spool")
+"""Settings that say where the store is."""
+LIMITS: Final = ("max_package", "max_unpacked", "max_members", "max_ratio", "max_chart_file", "max_metadata")
+"""Settings that say what may come in."""
+
+
+def store_options(*names: str) -> Callable[[Command], Command]:
+    """Adds the flags of these settings to a command, which hands what it gets for them to `load`."""
+    rows = [row for row in table() if row.name in names]
+
+    def add(command: Command) -> Command:
+        for row in reversed(rows):
+            assert row.flag is not None
+            text = f"{row.help} Also {', '.join(row.env)}. Default: {row.default}."
+            command = click.option(row.flag, row.name, metavar="VALUE", help=text)(command)
+        return command
+
+    return add
+
+
+def load(flags: Mapping[str, Any]) -> Config:
+    """The settings of flags and environment. Raises click.ClickException with one sentence."""
+    try:
+        return Config.load(os.environ, flags)
+    except ConfigError as exc:
+        raise click.ClickException(str(exc)) from None
+
+
+def with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:
+    """What `work` returns for the registry over the store of `config`, which may be in use by a server.
+
+    Raises what `work` raises, and click.ClickException where the store cannot be opened.
+    """
+
+    async def run() -> T:
+        async with open_registry(config) as registry:
+            return await work(registry)
+
+    try:
+        return asyncio.run(run())
+    except StoreRefused as exc:
+        raise click.ClickException(str(exc)) from None
