@@ -98,11 +98,11 @@ class Shell:
     """Runs commands one after another, each in the folder and with the variables that the one before left.
 
     A command that starts a server goes on in the background, on a free port instead of 5000, until `close` or until
-    the next server is started. What is printed names port 5000 again.
+    the next server is started; with `port`, one runs there already. What is printed names port 5000 again.
     """
 
-    def __init__(self, folder: Path, state: Path, environ: Mapping[str, str]) -> None:
-        self._port = free_port()
+    def __init__(self, folder: Path, state: Path, environ: Mapping[str, str], *, port: int | None = None) -> None:
+        self._port = port or free_port()
         self._state = state
         self._environ = {**environ, "PORT": str(self._port)}
         self._server: subprocess.Popen[bytes] | None = None
@@ -110,10 +110,6 @@ class Shell:
         state.mkdir()
         (state / "pwd").write_text(f"{folder}\n")
         (state / "env").write_text("")
-
-    @property
-    def address(self) -> str:
-        return f"http://localhost:{self._port}"
 
     def run(self, command: Command) -> str:
         """What the command printed. Raises PageError where it fails or prints something else."""
@@ -127,6 +123,8 @@ class Shell:
         if self._server is None:
             return
         server, self._server = self._server, None
+        if server.poll() is not None:
+            raise PageError(f"the server has ended:\n{self._as_printed(self._printed.read_bytes())}")
         os.killpg(server.pid, signal.SIGINT)
         try:
             server.wait(15)
@@ -173,7 +171,11 @@ class Shell:
             if self._listens() and (not command.expected or matches(command.expected, printed)):
                 return printed
             time.sleep(0.05)
-        return self._as_printed(self._printed.read_bytes())
+        printed = self._as_printed(self._printed.read_bytes())
+        if self._server.poll() is not None:
+            self._server = None
+            raise PageError(f"line {command.line}: {command.text}\nended:\n{printed}")
+        return printed
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
