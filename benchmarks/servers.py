@@ -45,12 +45,12 @@ def running(command: Sequence[str], port: int, log: Path, **environment: str) ->
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     for _ in range(300):
         if process.poll() is not None:
-            raise SystemExit(f"{process.args} ended at once:\n{log.read_text()[-2000:]}")
+            raise SystemExit(f"{process.args!r} ended at once:\n{log.read_text()[-2000:]}")
         with socket.socket() as sock:
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise SystemExit(f"{process.args} does not listen on {port}")
+    raise SystemExit(f"{process.args!r} does not listen on {port}")
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def rate(
     return float(found[1])
 
 
-def warm_rate(url: str, **options: int) -> float:
+def warm_rate(url: str) -> float:
     """As `rate`, after two seconds that do not count."""
-    rate(url, seconds=2, **options)
-    return rate(url, **options)
+    rate(url, seconds=2)
+    return rate(url)
