@@ -18,7 +18,16 @@ UNREACHABLE = 6
 DAMAGED = 7
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""128 + SIGPIPE: whoever read the output is gone."""
+"""128 + SIGPIPE, as a shell would report it."""
+
+
+class ReaderGone(Exception):
+    """Whoever read the output closed it. Nothing needs to be said."""
+
+
+class Interrupted(Exception):
+    """Somebody pressed Ctrl-C."""
+
 
 EXIT_CODES: dict[type[BaseException], int] = {
     client.InvalidReference: USAGE,
@@ -35,8 +44,8 @@ EXIT_CODES: dict[type[BaseException], int] = {
     domain.CnrError: FAILED,
     click.UsageError: USAGE,
     click.Abort: INTERRUPTED,
-    KeyboardInterrupt: INTERRUPTED,
-    BrokenPipeError: BROKEN_PIPE,
+    Interrupted: INTERRUPTED,
+    ReaderGone: BROKEN_PIPE,
 }
 
 
@@ -46,14 +55,12 @@ def exit_code(exc: BaseException) -> int:
 
 
 def sentence(exc: BaseException) -> str:
-    """What is wrong, in one printable line; empty where nothing needs to be said."""
-    if isinstance(exc, BrokenPipeError):
-        return ""
+    """What is wrong, in one printable line."""
     return printable(" ".join(_text(exc).split()))
 
 
 def _text(exc: BaseException) -> str:
-    if isinstance(exc, KeyboardInterrupt | click.Abort):
+    if isinstance(exc, Interrupted | click.Abort):
         return "interrupted"
     if isinstance(exc, click.UsageError):
         command = exc.ctx.command_path if exc.ctx else "cnr"

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cnr import __version__
-from cnr.cli.failures import exit_code, sentence
+from cnr.cli.failures import Interrupted, ReaderGone, exit_code, sentence
 
 VERBS: dict[str, tuple[str, str]] = {
     "push": ("push", "Publish a directory or an archive."),
@@ -46,6 +46,15 @@ class Verbs(click.Group):
         command: click.Command = import_module(f"cnr.cli.{VERBS[verb][0]}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the verb. What click would answer with an exit code of its own leaves as an exception of ours."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(verb, VERBS[verb][1]) for verb in self.list_commands(ctx)])
@@ -68,17 +77,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = cli.main(args=arguments, prog_name="cnr", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except (Exception, KeyboardInterrupt) as exc:
-        if os.environ.get("CNR_DEBUG") and not isinstance(exc, KeyboardInterrupt | click.Abort | BrokenPipeError):
+    except BrokenPipeError:
+        return _report(ReaderGone())
+    except Exception as exc:
+        if os.environ.get("CNR_DEBUG") and not isinstance(exc, ReaderGone | Interrupted):
             raise
         return _report(exc)
 
 
-def _report(exc: BaseException) -> int:
-    if isinstance(exc, BrokenPipeError):
+def _report(exc: Exception) -> int:
+    if isinstance(exc, ReaderGone):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if text := sentence(exc):
-        click.echo(f"cnr: {text}", err=True)
+    else:
+        click.echo(f"cnr: {sentence(exc)}", err=True)
     return exit_code(exc)
 
 
