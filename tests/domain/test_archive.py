@@ -111,6 +111,7 @@ def test_a_file_of_a_chart_has_a_limit_of_its_own(archives: Any) -> None:
     limits = Limits(chart_file_bytes=10)
     packed = archives.gz(archives.member(b"a/x", b"12345678901"), archives.END)
     assert look(packed, limits=limits, format=KPM).members == 1
+    assert look(archives.targz({"a/x": b"1234567890"}), limits=limits, format=HELM).members == 1
     with pytest.raises(TooLarge, match="file of a helm chart"):
         look(packed, limits=limits, format=HELM)
 

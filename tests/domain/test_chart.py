@@ -232,6 +232,19 @@ def test_the_reason_is_said(archives: Any) -> None:
             chart_in(files, archives)
 
 
+def test_a_chart_that_is_large_as_json_is_generic(archives: Any) -> None:
+    for text, visible in (("x" * 500_000, True), ("\\x01" * 200_000, False)):
+        chart = f'{MINIMAL}annotations: {{a: "{text}"}}'.encode()
+        contents = inspect([archives.targz({"app/Chart.yaml": chart})], Limits(), Format("helm"))
+        assert (helm_visible(contents, "app", "1.0.0") is not None) is visible
+
+
+def test_aliases_cannot_make_a_chart_large(archives: Any) -> None:
+    chart = f"{MINIMAL}description: &a {'x' * 300_000}\nkeywords: [{'*a,' * 100}]".encode()
+    contents = inspect([archives.targz({"app/Chart.yaml": chart})], Limits(), Format("helm"))
+    assert helm_visible(contents, "app", "1.0.0") is None
+
+
 def test_requirements_lie_over_the_chart_as_in_helm(archives: Any) -> None:
     files = {
         "app/Chart.yaml": MINIMAL.replace("v2", "v1").encode(),

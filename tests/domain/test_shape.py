@@ -21,7 +21,7 @@ def look(packed: bytes, format: str = "helm") -> PackageContents:
         (["Chart.yaml", "templates/x"], "", False),
         (["./Chart.yaml", "./templates/x"], "", False),
         (["./a/Chart.yaml", "./a/x"], "a", False),
-        (["a//Chart.yaml"], "a", True),
+        (["a//Chart.yaml"], "a", False),
         (["a/./Chart.yaml"], "a", True),
         (["a\\Chart.yaml", "a\\templates\\x"], "a", True),
         (["Chart.yaml"], "", False),

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnr.domain.errors import InvalidArchive
-from cnr.domain.yaml_text import DEPTH_LIMIT, NODE_LIMIT, Plain, Value, load
+from cnr.domain.yaml_text import DEPTH_LIMIT, NODE_BYTES, SIZE_LIMIT, Plain, Value, load
+
+NODES = SIZE_LIMIT // NODE_BYTES
 
 printable = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff")
@@ -108,8 +110,9 @@ def bombs() -> list[str]:
     return [
         "\n".join(["a0: &a0 [x,x,x,x,x,x,x,x,x]", *steps]),
         "\n".join(["a0: &a0 {x: y}", *merges]),
-        "a: &a x\nb: [" + "*a," * NODE_LIMIT + "]",
-        "- a\n" * (NODE_LIMIT + 1),
+        "a: &a x\nb: [" + "*a," * NODES + "]",
+        "- a\n" * (NODES + 1),
+        f"a: &a {'x' * 500_000}\nb: [" + "*a," * 9 + "]",
         "[" * 100_000,
         "{a: " * 100_000,
         "- " * 100_000,
@@ -125,7 +128,10 @@ def test_bombs_are_refused(text: str) -> None:
 
 
 def test_the_limits_are_exact() -> None:
-    assert isinstance(read("- a\n" * (NODE_LIMIT - 1)), list)
+    assert isinstance(read("-\n" * (NODES - 1)), list)
+    with pytest.raises(InvalidArchive, match="too many"):
+        read("-\n" * NODES)
+    assert isinstance(read("[&a " + "x" * (SIZE_LIMIT // 4 - NODE_BYTES) + ", *a, *a]"), list)
     value = read("[" * DEPTH_LIMIT + "]" * DEPTH_LIMIT)
     depth = 0
     while isinstance(value, list):

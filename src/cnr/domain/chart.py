@@ -13,6 +13,7 @@ import msgspec
 
 from cnr.domain.archive import CHART, COMPOSE, HELM, REQUIREMENTS, PackageContents
 from cnr.domain.errors import InvalidArchive
+from cnr.domain.limits import MIB
 from cnr.domain.printable import printable
 from cnr.domain.yaml_text import Plain, Value, load
 
@@ -22,6 +23,9 @@ _SEMVER = re.compile(
     r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
 """What helm takes for a version: SemVer, but `v1.2` will do. Source: Masterminds/semver NewVersion."""
+CONFIG_LIMIT = MIB
+"""Bytes of a chart as JSON. Its annotations go into the manifest too, which may have 4 MiB in all."""
+
 _DESCRIPTION_LIMIT = 1024
 _KEYWORD_LIMIT = 64
 _KEYWORDS_LIMIT = 20
@@ -134,7 +138,9 @@ def helm_chart(contents: PackageContents, name: str, release: str) -> Chart:
     document = contents.document or load(contents.files[CHART], what=CHART)
     chart = _chart(_overlaid(document, contents.files.get(REQUIREMENTS)))
     if (chart.name, chart.version) != (name, release):
-        raise InvalidArchive(f"{CHART} says {chart.name} {chart.version}, the package is {name} {release}")
+        raise InvalidArchive(f"{CHART} says {chart.name[:100]} {chart.version}, the package is {name} {release}")
+    if len(msgspec.json.encode(chart)) > CONFIG_LIMIT:
+        raise InvalidArchive(f"{CHART} has more than {CONFIG_LIMIT:,} bytes as JSON")
     return chart
 
 

@@ -79,7 +79,9 @@ class Survey:
             self._top = parts[0]
         if len(parts) == 1 or parts[0] != self._top:
             self._several_tops = True
-        self._prefixed = self._prefixed and member.name.replace("\\", "/").startswith(f"{self._top}/")
+        name = member.name.replace("\\", "/")
+        as_helm_wants = name.startswith(f"{self._top}/") and not name.startswith(f"{self._top}//")
+        self._prefixed = self._prefixed and as_helm_wants
 
     def result(self, *, lone_zero_block: bool) -> tuple[Shape, dict[str, bytes]]:
         """The archive's shape, and the describing files at its root in the wanted order."""

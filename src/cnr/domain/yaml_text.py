@@ -11,10 +11,12 @@ from typing import Any, TypeAlias
 import yaml
 
 from cnr.domain.errors import InvalidArchive
+from cnr.domain.limits import MIB
 
 DEPTH_LIMIT = 64
-NODE_LIMIT = 20_000
-"""Nodes of a document, with every alias counted as often as what it stands for."""
+SIZE_LIMIT = 4 * MIB
+"""Of a document: every value counts NODE_BYTES and its text, every alias as much as what it stands for."""
+NODE_BYTES = 200
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MERGE = "<<"
@@ -36,7 +38,7 @@ def load(data: bytes, *, what: str) -> Value:
 
     Raises InvalidArchive, with `what` in the message, for bytes that are no UTF-8 or no YAML, for duplicate keys,
     keys that are no scalar, tags that ask for anything but text, aliases to themselves or to nothing, and above
-    DEPTH_LIMIT or NODE_LIMIT. Source: YAML 1.1, as helm reads it.
+    DEPTH_LIMIT or SIZE_LIMIT. Source: YAML 1.1, as helm reads it.
     """
     try:
         data.decode()
@@ -60,7 +62,7 @@ class _Open:
 
     value: Any
     anchor: str | None
-    nodes_before: int
+    size_before: int
     key: str | None = None
     merged: list[Any] | None = None
 
@@ -69,7 +71,7 @@ class _Builder:
     def __init__(self) -> None:
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Value, int]] = {}
-        self._nodes = 0
+        self._size = 0
         self._root: Value = None
 
     def build(self, events: Iterator[yaml.Event]) -> Value:
@@ -93,8 +95,9 @@ class _Builder:
         frame = self._open[-1] if self._open else None
         if value is None and frame is not None and frame.key is None and isinstance(frame.value, dict):
             raise _Refused("a key is missing")
-        self._count(1)
-        self._name(event.anchor, value, 1)
+        size = NODE_BYTES + len(event.value)
+        self._count(size)
+        self._name(event.anchor, value, size)
         self._place(value)
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
@@ -105,21 +108,21 @@ class _Builder:
         frame = self._open[-1] if self._open else None
         if frame is not None and frame.key is None and isinstance(frame.value, dict):
             raise _Refused("a key is no text")
-        self._open.append(_Open(value, event.anchor, self._nodes))
-        self._count(1)
+        self._open.append(_Open(value, event.anchor, self._size))
+        self._count(NODE_BYTES)
 
     def _end(self) -> None:
         frame = self._open.pop()
         for mapping in frame.merged or ():
             frame.value.update((key, value) for key, value in mapping.items() if key not in frame.value)
-        self._name(frame.anchor, frame.value, self._nodes - frame.nodes_before)
+        self._name(frame.anchor, frame.value, self._size - frame.size_before)
         self._place(frame.value)
 
     def _alias(self, anchor: str | None) -> None:
         if anchor is None or anchor not in self._anchors:
             raise _Refused(f"*{anchor} stands for nothing, or for itself")
-        value, nodes = self._anchors[anchor]
-        self._count(nodes)
+        value, size = self._anchors[anchor]
+        self._count(size)
         self._place(value)
 
     def _place(self, value: Value) -> None:
@@ -134,14 +137,14 @@ class _Builder:
         else:
             _set(frame, frame.key, value)
 
-    def _name(self, anchor: str | None, value: Value, nodes: int) -> None:
+    def _name(self, anchor: str | None, value: Value, size: int) -> None:
         if anchor is not None:
-            self._anchors[anchor] = value, nodes
+            self._anchors[anchor] = value, size
 
-    def _count(self, nodes: int) -> None:
-        self._nodes += nodes
-        if self._nodes > NODE_LIMIT:
-            raise _Refused(f"more than {NODE_LIMIT:,} values, aliases counted as what they stand for")
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > SIZE_LIMIT:
+            raise _Refused("too many values, aliases counted as what they stand for")
 
     def _check_tag(self, tag: str | None) -> None:
         if tag is not None and tag not in _KNOWN_TAGS:
