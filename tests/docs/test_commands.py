@@ -71,6 +71,8 @@ def test_a_block_says_what_it_is(page: str) -> None:
         ("at 2016-11-16T17:13:07.806579.", "at 2026-01-02T03:04:05.000001.", True),
         ("at 2016-11-16T17:13:07.806579.", "at noon.", False),
         ("(.*)", "x", False),
+        ("NAME  SIZE\n  x", "NAME     SIZE\n  x", True),
+        ("NAME  SIZE\n  x", "NAME  SIZE\nx", False),
     ],
 )
 def test_what_matches(expected: str, printed: str, same: bool) -> None:
@@ -85,6 +87,7 @@ def test_what_matches(expected: str, printed: str, same: bool) -> None:
         ("PORT=8080 ./run-server.sh --workers 1", True),
         ("gunicorn cnr.api.wsgi:app -b :5000", True),
         ("cnr serve --help", False),
+        ("STORAGE=no ./run-server || echo refused", False),
         ("cnr pull localhost:5000/a/b", False),
         ("pip install gunicorn", False),
     ],
