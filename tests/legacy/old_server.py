@@ -60,11 +60,16 @@ class OldServer:
         document = self.releases.setdefault(package, {"page": 0, "channels": {}, "releases": {}})
         entry = document["releases"].setdefault(release, {"manifests": {}, "channels": []})
         entry["manifests"][format] = manifest
-        self.blobs[package, tar_digest(blob)] = base64.b64encode(blob).decode()
+        self.blobs[package, tar_digest(blob)] = self.text(blob)
         namespace, _, name = package.partition("/")
         record = {"created_at": listed_at or created_at, "name": name, "namespace": namespace}
         self.packages.setdefault(package, record)
         return self
+
+    @staticmethod
+    def text(data: bytes) -> str:
+        """A package file as it is kept."""
+        return base64.b64encode(data).decode()
 
     def manifest(self, package: str, release: str, format: str, blob: bytes) -> dict[str, Any]:
         version = VENDORS[self.vendor]
