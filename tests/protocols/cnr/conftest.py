@@ -44,7 +44,7 @@ def cnr(http: httpx.Client, way: str) -> Cnr:
     return Cnr(http, PREFIXES[way.partition("-")[2]])
 
 
-@pytest.fixture(params=PREFIXES.values(), ids=PREFIXES)
+@pytest.fixture(params=PREFIXES.values(), ids=list(PREFIXES))
 def prefix(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
