@@ -19,6 +19,7 @@ from cnr.domain.limits import Limits
 from cnr.domain.names import Format, parse_format
 from cnr.domain.version import Release, parse_release
 from cnr.http.fields import BodyLimits, read_fields
+from cnr.http.json_stream import LONG_STRING
 from cnr.http.spool import Source, as_source
 
 LIST_LIMIT = 1000
@@ -33,11 +34,13 @@ class FieldReader:
         self._spool_folder = spool_folder
 
     async def of(self, request: Request) -> Mapping[str, Any]:
-        """The parameters of a request whose strings are short."""
+        """The parameters of a request whose strings are short. Raises TooLarge, InvalidUsage."""
         if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
             return request.query_params
         async with self.spooled(request) as fields:
-            return {name: value for name, value in fields.items() if not hasattr(value, "close")}
+            if any(hasattr(value, "close") for value in fields.values()):
+                raise TooLarge(f"a field may have {LONG_STRING:,} bytes here", what="field", limit=LONG_STRING)
+            return fields
 
     @asynccontextmanager
     async def spooled(self, request: Request) -> AsyncIterator[Mapping[str, Any]]:
@@ -113,6 +116,10 @@ def _metadata(value: object, limits: Limits) -> dict[str, Any] | None:
         return None
     if not isinstance(value, dict):
         raise InvalidUsage("the field metadata must be an object")
+    try:
+        msgspec.msgpack.encode(value)  # as it will be stored: integers there have 64 bits
+    except OverflowError:
+        raise InvalidUsage("metadata has an integer of more than 64 bits: send it as a string") from None
     size = len(msgspec.json.encode(value))
     if size > limits.metadata_bytes:
         raise TooLarge(
