@@ -1,6 +1,7 @@
 """The file of the records: its tables, its connections, and the epochs of its history."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -98,9 +99,9 @@ def version_of(db: sqlite3.Connection, cursor: Cursor) -> int:
     """The Version up to which `cursor` has seen this file's history. Raises CursorLost. Inside a transaction."""
     token, _, number = cursor.partition(".")
     epoch = db.execute("SELECT number FROM epochs WHERE token = ?", (token,)).fetchall()
-    if not epoch or not (number.isascii() and number.isdigit()) or len(number) > 18:
+    version = int(number) if re.fullmatch("0|[1-9][0-9]{0,17}", number) else None
+    if not epoch or version is None:
         raise CursorLost("the cursor is of another history")
-    version = int(number)
     newest, floor = db.execute("SELECT version, floor FROM state").fetchall()[0]
     after = db.execute("SELECT version FROM epochs WHERE number > ? ORDER BY number LIMIT 1", epoch[0]).fetchall()
     if version > (after[0][0] if after else newest):
