@@ -58,6 +58,19 @@ async def test_an_entry_is_a_manifest_with_its_file_and_channels(registry: Regis
     }
 
 
+async def test_members_that_are_not_current_are_in_their_channels(registry: Registry) -> None:
+    for release in ("1.0.0", "2.0.0"):
+        await publish(registry, release, archive(release))
+        await registry.channels.add(APP, Channel("all"), release)
+    await registry.channels.add(APP, Channel("new"), "2.0.0")
+    document = json.loads(await exported(registry))
+    assert [entry["channels"] for entry in document["packages"]] == [["all"], ["all", "new"]]
+    assert [(channel["name"], channel["current"]) for channel in document["channels"]] == [
+        ("all", "2.0.0"),
+        ("new", "2.0.0"),
+    ]
+
+
 async def test_an_empty_registry(registry: Registry) -> None:
     assert json.loads(await exported(registry)) == {"packages": [], "channels": []}
 

@@ -1,5 +1,6 @@
 """What becomes of an old server's packages. Source: contracts/cnr.md section 8, "R importer", and sections 1 and 4."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,16 @@ async def test_another_size_is_noted(registry: Registry, tmp_path: Path) -> None
     report = await imported(registry, old, tmp_path)
     assert report.clean
     assert "recorded as 5 bytes" in of(report, "note")[0].reason
+
+
+async def test_of_several_gzips_of_a_tar_the_oldest_is_served(registry: Registry, tmp_path: Path) -> None:
+    first, second = archive(), gzip.compress(gzip.decompress(archive()), 1, mtime=1)
+    assert first != second
+    document = OldServer().push("a/b", "1.0.0", first).push("a/b", "2.0.0", first).backup()
+    document["packages"][1] |= {"created_at": "2015-01-01T00:00:00", "blob": OldServer.text(second)}
+    await restored(registry, document, tmp_path)
+    manifests = (await content(registry))["a/b"]["manifests"]
+    assert [manifests[release, "kpm"][4] for release in ("1.0.0", "2.0.0")] == [second, second]
 
 
 async def test_another_content_here_is_never_replaced(registry: Registry, tmp_path: Path) -> None:
