@@ -45,7 +45,7 @@ def package(files: dict[str, bytes], *, level: int = 9) -> Bytes:
     return Bytes(gzip.compress(out.getvalue(), level, mtime=0))
 
 
-MakeRegistry = Callable[[RecordStore, BlobStore], Registry]
+MakeRegistry = Callable[[RecordStore, BlobStore, SqliteViews], Registry]
 
 
 @pytest.fixture
@@ -74,12 +74,12 @@ def blobs() -> MemoryBlobs:
 
 
 @pytest.fixture
-def make_registry(pool: ThreadPoolExecutor, views: SqliteViews, tmp_path: Path) -> MakeRegistry:
-    """A registry over given stores; all of one test share ids, clock and views."""
+def make_registry(pool: ThreadPoolExecutor, tmp_path: Path) -> MakeRegistry:
+    """A registry over given stores and views; all of one test share ids and clock."""
     ids = counting_ids()
     ticks = itertools.count(1_479_316_387_806_579, 1_000_000)
 
-    def make(records: RecordStore, blobs: BlobStore) -> Registry:
+    def make(records: RecordStore, blobs: BlobStore, views: SqliteViews) -> Registry:
         core = Core(
             records=records,
             blobs=blobs,
@@ -97,5 +97,5 @@ def make_registry(pool: ThreadPoolExecutor, views: SqliteViews, tmp_path: Path) 
 
 
 @pytest.fixture
-def registry(make_registry: MakeRegistry, records: SqliteRecords, blobs: MemoryBlobs) -> Registry:
-    return make_registry(records, blobs)
+def registry(make_registry: MakeRegistry, records: SqliteRecords, blobs: MemoryBlobs, views: SqliteViews) -> Registry:
+    return make_registry(records, blobs, views)

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from cnr.domain.errors import ChannelNotFound, NameTaken, RecordFull, ReleaseNotFound
+from cnr.domain.errors import (
+    ChannelNotFound,
+    NameTaken,
+    OutcomeUnknown,
+    RecordFull,
+    ReleaseNotFound,
+    StoreUnavailable,
+)
 from cnr.domain.names import Channel, PackageName, Tag
 from cnr.domain.version import Release, is_release, order_key, release_of, resolve, tag_of
 from cnr.registry.core import Core
@@ -50,7 +57,10 @@ class Channels:
             raise NameTaken(f"{name!r} is a tag of another kind in {package}: choose another channel name")
 
         await self._core.updater.update(keys.tag(package.repository, name), AnyTag, change)
-        return await self.get(package, name)
+        try:
+            return await self.get(package, name)
+        except StoreUnavailable as exc:
+            raise OutcomeUnknown("the channel was moved, but cannot be read now; it is safe to repeat this") from exc
 
     async def remove(self, package: PackageName, name: Channel, release: str) -> None:
         """Take `release` out of the channel: `current` becomes the highest left; without any the channel is gone.

@@ -1,15 +1,19 @@
 """Tags of a repository, and the package that they make: it exists while one of its releases is live."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
-from cnr.domain.errors import PackageNotFound
+from cnr.domain.errors import PackageNotFound, StoreTrouble
 from cnr.domain.names import Format, PackageName, Repository, Tag
 from cnr.domain.version import Release
 from cnr.registry.core import Core
 from cnr.store import keys, records
 from cnr.store.records import AnyTag, ReleaseTag, Repo, TagRecord
 from cnr.store.update import KEEP, Keep
+
+_log = logging.getLogger(__name__)
 
 _PEEK = 8
 _PAGE = 500
@@ -49,7 +53,14 @@ class Tags:
             await asyncio.sleep(0)
 
     async def arrived(self, repository: Repository, tag: Tag, created_at: int) -> None:
-        """After release `tag` came alive: the package is live, and as old as this release if it is the only one."""
+        """After release `tag` came alive: the package is live, and as old as this release if it is the only one.
+
+        Never fails: the release is there, and what `repos/` misses now the next release settles.
+        """
+        with _afterwards(repository):
+            await self._arrive(repository, tag, created_at)
+
+    async def _arrive(self, repository: Repository, tag: Tag, created_at: int) -> None:
         key = keys.repo(repository)
         found: Repo | None = await self._core.read(key, Repo)
         others = await self._oldest_other(repository, tag)
@@ -77,8 +88,13 @@ class Tags:
     async def left(self, repository: Repository) -> None:
         """After a release was deleted: without another live one the package is empty.
 
-        Scans again after the swap, so that a release that came in between keeps the package.
+        Scans again after the swap, so that a release that came in between keeps the package. Never fails, as
+        `arrived`.
         """
+        with _afterwards(repository):
+            await self._leave(repository)
+
+    async def _leave(self, repository: Repository) -> None:
         if await self._oldest_other(repository, None) is not None:
             return
         key = keys.repo(repository)
@@ -93,6 +109,15 @@ class Tags:
             if name != tag:
                 return min(entry.created_at for entry in record.formats.values())
         return None
+
+
+@contextmanager
+def _afterwards(repository: Repository) -> Iterator[None]:
+    """What comes after the swap that made a change may not turn it into an error."""
+    try:
+        yield
+    except StoreTrouble as exc:
+        _log.warning("the age of %s is not written yet: %s", repository, exc.message)
 
 
 def _empty(before: Repo | None) -> Repo | Keep:
