@@ -98,9 +98,10 @@ class World:
     async def seen(self) -> dict[str, Any]:
         """Everything that readers see: each file whole, each list."""
         registry = self.registry()
-        (item,) = await registry.catalog.packages(limit=10) or [None]
-        if item is None:
+        items = await registry.catalog.packages(limit=10)
+        if not items:
             return {}
+        (item,) = items
         manifests = await registry.packages.all(APP)
         found: dict[str, Any] = {
             "releases": [(view.release, [row.format for row in view.formats]) for view in item.releases],
