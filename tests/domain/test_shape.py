@@ -23,6 +23,7 @@ def look(packed: bytes, format: str = "helm") -> PackageContents:
         (["./a/Chart.yaml", "./a/x"], "a", False),
         (["a//Chart.yaml"], "a", False),
         (["a/./Chart.yaml"], "a", True),
+        (["a/Chart.yaml", "./a/x", "a/y"], "a", False),
         (["a\\Chart.yaml", "a\\templates\\x"], "a", True),
         (["Chart.yaml"], "", False),
     ],
@@ -84,6 +85,7 @@ def test_members_that_helm_would_not_load(archives: Any) -> None:
     for other in (
         archives.member(b"a/x", b"x", kind=b"Z"),
         archives.header(b"a/x", 0, kind=b"S"),
+        archives.pax(GNU__sparse__major="1") + archives.member(b"a/x"),
         archives.member(b"a/x", mode=b"0040755\0"),
         archives.pax(path=b"a/x\0y") + archives.member(b"b"),
         bytes(512) + archives.member(b"a/x"),
