@@ -17,7 +17,7 @@ def leaves(kind: type[errors.CnrError]) -> Iterator[type[errors.CnrError]]:
         yield from leaves(child)
 
 
-@pytest.mark.parametrize("kind", sorted(leaves(errors.CnrError), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(leaves(errors.CnrError), key=str))
 def test_every_error_has_a_status_and_a_code(kind: type[errors.CnrError]) -> None:
     entry = wire(ERRORS, kind("why"))
     server_failed = issubclass(kind, errors.StoreTrouble)

@@ -12,7 +12,8 @@ async def handler(request: Request, **values: str) -> Response:
 
 
 def router(*paths: str, prefixes: tuple[str, ...] = ("",)) -> Router:
-    return Router([Route(*path.split(" "), handler, "public") for path in paths], prefixes=prefixes)  # type: ignore[arg-type]
+    pairs = (path.split(" ") for path in paths)
+    return Router([Route(method, path, handler, "public") for method, path in pairs], prefixes=prefixes)
 
 
 PATHS = (
