@@ -48,7 +48,7 @@ def test_a_package_that_is_not_there_leaves_the_file_as_it_was(cnr: Run, store: 
     file = tmp_path / "backup.json"
     file.write_text("before")
     done = cnr("export", "--database-url", store, "--dest", file, "--package", "b/two", "--package", "no/pkg")
-    assert (done.code != 0, done.out, done.err) == (True, "", "cnr: there is no package no/pkg\n")
+    assert (done.code, done.out, done.err) == (3, "", "cnr: there is no package no/pkg\n")
     assert file.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir() if "backup" in path.name] == ["backup.json"]
 

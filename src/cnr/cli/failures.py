@@ -16,6 +16,8 @@ EXISTS = 4
 DENIED = 5
 UNREACHABLE = 6
 DAMAGED = 7
+INCOMPLETE = 8
+"""An import left something out, or found it other than recorded; its report says what."""
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """128 + SIGPIPE, as a shell would report it."""
@@ -41,6 +43,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     client.ClientError: FAILED,
     domain.InvalidArchive: FAILED,
     domain.BadInput: USAGE,
+    domain.Missing: NOT_FOUND,
     domain.CnrError: FAILED,
     click.UsageError: USAGE,
     click.Abort: INTERRUPTED,

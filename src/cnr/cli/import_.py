@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from cnr.cli.failures import INCOMPLETE
 from cnr.cli.output import emit, printable
 from cnr.cli.store_options import LIMITS, STORE, load, store_options, with_registry
 from cnr.legacy.backup import Backup
@@ -14,9 +15,6 @@ from cnr.legacy.old_package import OldPackage, OldSource, OldStoreError
 from cnr.legacy.old_store import OldStore
 from cnr.legacy.report import Count, Finding, Report
 from cnr.registry.registry import Registry
-
-INCOMPLETE = 8
-"""Exit code: the import went through, but something was refused or is not what the old server had recorded."""
 
 
 @click.command("import")
