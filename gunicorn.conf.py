@@ -25,3 +25,5 @@ graceful_timeout = 10
 keepalive = 75
 # The registry writes its own log of requests.
 accesslog = None
+# Newer gunicorns open a socket in the home folder through which they can be commanded; nobody here needs it.
+control_socket_disable = True

@@ -15,7 +15,9 @@ Serve = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
 async def serving(app: ASGIApp) -> AsyncIterator[int]:
     """The port of 127.0.0.1 where a real server runs `app`, on the test's own event loop."""
     protocol = type("QuickProtocol", (GuardedProtocol,), {"head_s": 0.5})
-    config = uvicorn.Config(app, port=0, lifespan="off", http=protocol, ws="none", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, port=0, lifespan="off", http=protocol, ws="none", timeout_keep_alive=60, log_config=None
+    )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     while not server.started:

@@ -103,6 +103,17 @@ async def test_a_chunked_body_is_refused_when_it_passes_the_limit(serve: Serve) 
         assert sent < 50 * MIB
 
 
+async def test_a_body_not_much_over_the_limit_can_be_sent_to_its_end(serve: Serve) -> None:
+    async with serve(application(count)) as port:
+        for head, body in (
+            (f"Content-Length: {8 * MIB}", pieces(8 * MIB)),
+            ("Transfer-Encoding: chunked", chunked(8 * MIB)),
+        ):
+            answer, sent = await asyncio.to_thread(send_all, port, head, body)
+            assert answer.startswith(b"HTTP/1.1 413 ")
+            assert sent >= 8 * MIB  # a client never sees its connection reset
+
+
 async def test_httpx_sees_the_413(serve: Serve) -> None:
     def upload(port: int) -> int:
         return httpx.post(f"http://127.0.0.1:{port}/", content=pieces(500 * MIB), timeout=30).status_code

@@ -127,6 +127,23 @@ async def test_what_is_no_json_object_is_refused(template: str, tmp_path: Path) 
         await read(template.replace("LONG", "x").encode(), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "escaped",
+    [
+        "\\ud800\\udc00",
+        "\\uD83D\\uDE00",
+        "\\udbff\\uDFFF",
+        "\\uDABC\\udeff",
+        "\\uD7FF\\ue000\\uFFFF\\u0000",
+        "\\b\\f\\/",
+    ],
+)
+async def test_escapes_of_every_kind_wherever_they_are_cut(escaped: str, tmp_path: Path) -> None:
+    body = ('{"a": "' + LONG + escaped + '"}').encode()
+    for cut_at in range(len(body) - len(escaped) - 3, len(body)):
+        assert await read(body, tmp_path, [cut_at]) == json.loads(body)
+
+
 @pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82"])
 async def test_invalid_utf8_is_refused(text: bytes, tmp_path: Path) -> None:
     for filler in (b"", b"x" * 2 * LONG_STRING):
@@ -207,7 +224,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-@pytest.mark.parametrize("end", [b"\x00", b'"} junk', b'", "b": [[', None])
+@pytest.mark.parametrize("end", [b"\x00", b'"} junk', b'", "b": [[', b'" "' + b"x" * 3_000_000 + b'"}', None])
 async def test_a_body_that_fails_midway_leaves_no_open_file(end: bytes | None, tmp_path: Path) -> None:
     async def failing() -> AsyncIterator[bytes]:
         yield b'{"blob": "'

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -194,3 +196,34 @@ def test_headers_keep_their_values() -> None:
     _, _, body = Client(show).call(HTTP_X_REQUEST_ID="a-1", CONTENT_TYPE="text/x", HTTP_ACCEPT="\u00e4")
     for part in (b'"x-request-id":"a-1"', b'"content-type":"text/x"', '"accept":"ä"'.encode()):
         assert part in body
+
+
+ENDING = """
+import asyncio, io, os, threading
+from wsgiref.util import setup_testing_defaults
+from cnr.http.wsgi_bridge import WsgiBridge
+
+class Endless:
+    async def startup(self): pass
+    async def shutdown(self): os.write(1, b"stopped\\n")
+    async def __call__(self, scope, receive, send):
+        asked.set()
+        await asyncio.sleep(3600)
+
+def call():
+    environ = {"wsgi.input": io.BytesIO()}
+    setup_testing_defaults(environ)
+    try:
+        list(WsgiBridge(Endless)(environ, lambda *_: None))
+    except ConnectionAbortedError as error:
+        os.write(1, f"{error}\\n".encode())
+
+asked = threading.Event()
+threading.Thread(target=call).start()
+asked.wait()
+"""
+
+
+def test_a_process_ends_although_a_request_does_not() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=True)
+    assert sorted(done.stdout.splitlines()) == ["[Errno 103] the server shuts down", "stopped"]
