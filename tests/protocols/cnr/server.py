@@ -48,16 +48,25 @@ ENTRIES: Final[Mapping[str, Command]] = {
 
 
 class Server:
-    """One server over one store folder; may be killed and started again on the same folder and port."""
+    """One server over one store folder; may be killed and started again on the same folder and port.
+
+    `wrapper` is a command that runs the one behind it, in its own process.
+    """
 
     def __init__(
-        self, folder: Path, *, entry: str = "uvicorn", workers: int = 1, env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        entry: str = "uvicorn",
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.store = folder / "store"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._command = ENTRIES[entry](self.port, workers)
+        self._command = (*wrapper, *ENTRIES[entry](self.port, workers))
         self._env = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
