@@ -420,14 +420,18 @@ async def test_search_follows_the_default_release(writer: Writer, views: SqliteV
 
 
 async def test_search_is_paged_by_score_and_name(writer: Writer, views: SqliteViews) -> None:
-    for part in ("redis", "my-redis", "x"):
-        await writer.write(*(writer.release(f"{ns}/{part}", "1.0.0", HELM, description="redis") for ns in "abc"))
-    everything = [(hit.score, str(hit.name)) for hit in await views.search("redis", limit=100)]
-    assert len(everything) == 9
-    paged: list[tuple[float, str]] = []
-    while page := await views.search("redis", after=paged[-1] if paged else None, limit=2):
-        paged += [(hit.score, str(hit.name)) for hit in page]
-    assert paged == everything
+    for part, keywords in (("redis", ()), ("my-redis", ("redis",)), ("x", ()), ("y", ("redis",))):
+        for ns in "abc":
+            await writer.write(writer.release(f"{ns}/{part}", "1.0.0", HELM, description="redis db", keywords=keywords))
+    for query in ("redis", "redis db"):
+        everything = [(hit.score, str(hit.name)) for hit in await views.search(query, limit=100)]
+        assert len(everything) == 12
+        assert everything == sorted(everything, key=lambda hit: (-hit[0], hit[1]))
+        for limit in (1, 2, 5):
+            paged: list[tuple[float, str]] = []
+            while page := await views.search(query, after=paged[-1] if paged else None, limit=limit):
+                paged += [(hit.score, str(hit.name)) for hit in page]
+            assert paged == everything
 
 
 OPERATORS = [

@@ -109,9 +109,12 @@ def search(db: sqlite3.Connection, query: str, *, after: tuple[float, str] | Non
     words = views_search.words(query)
     if not words:
         return []
-    sql, values = views_search.statement(words)
     score, name = after or _ABOVE_SCORES
-    found = db.execute(sql, values | {"score": score, "name": _storable(name), "limit": max(limit, 0)}).fetchall()
+    values = views_search.values(words) | {"score": score, "name": _storable(name)}
+    found: list[tuple[int, str, int]] = []
+    for sql in views_search.statements(words):
+        if len(found) < limit:
+            found += db.execute(sql, values | {"limit": limit - len(found)}).fetchall()
     return [_hit(db, *row) for row in found]
 
 
