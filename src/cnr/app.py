@@ -55,15 +55,15 @@ def strict_clock(wall: Callable[[], int] = time.time_ns) -> Callable[[], int]:
 
 
 @asynccontextmanager
-async def open_registry(config: Config) -> AsyncIterator[Registry]:
+async def open_registry(config: Config, *, own_only: bool = False) -> AsyncIterator[Registry]:
     """The registry over the stores of `config`, for one event loop, while the block runs.
 
-    Raises StoreRefused and StoreUnavailable with one sentence for whoever started it.
+    `own_only` refuses a store of another user, whose server could not use the files made in it. Raises StoreRefused and StoreUnavailable with one sentence for whoever started it.
     """
     async with AsyncExitStack() as stack:
         pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="cnr")
         stack.callback(pool.shutdown)
-        stores = await open_store(config.database_url, pool=pool)
+        stores = await open_store(config.database_url, pool=pool, own_only=own_only)
         stack.push_async_callback(stores.close)
         views = SqliteViews(config.database_url)
         stack.push_async_callback(views.close)

@@ -1,6 +1,7 @@
 """`cnr import`: a store of its own, and one that a server is using."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,16 @@ def test_what_cannot_be_imported(take: Run, tmp_path: Path, words: list[str], co
 def test_a_store_that_cannot_be_opened(cnr: Run, old: Path, tmp_path: Path) -> None:
     done = cnr("import", old, "--database-url", save(tmp_path / "a-file", ""))
     assert (done.code, len(done.err.splitlines())) == (1, 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_the_store_of_another_user_is_refused(take: Run, store: Path, old: Path) -> None:
+    store.mkdir()
+    os.chown(store, 12345, 12345)
+    done = take(old)
+    assert (done.code, done.out) == (1, "")
+    assert "run this as its owner" in done.err
+    assert list(store.iterdir()) == []
 
 
 def test_while_a_server_runs_on_the_store(take: Run, store: Path, old: Path, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T
     """
 
     async def run() -> T:
-        async with open_registry(config) as registry:
+        async with open_registry(config, own_only=True) as registry:
             return await work(registry)
 
     try:
