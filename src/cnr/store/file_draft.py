@@ -185,17 +185,16 @@ class Draft:
         while self._handle == -1:
             path = self._folders.drafts / f"{self._blob_id}.{secrets.token_hex(4)}"
             self._folders.step("create the draft")
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            self._path = path
+            self._folders.step("lock the draft")
             try:
-                self._folders.step("lock the draft")
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                swept = os.fstat(handle).st_nlink == 0
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                swept = os.fstat(self._handle).st_nlink == 0
             except BlockingIOError:
                 swept = True
             if swept:  # between its creation and its lock somebody took it for a dead one's
-                os.close(handle)
-            else:
-                self._handle, self._path = handle, path
+                self._close()
 
     def _close(self) -> None:
         if self._handle != -1:
