@@ -286,3 +286,15 @@ def test_shapes_of_old_servers(peer: PeerMaker, client_of: ClientMaker) -> None:
     assert client_of(no_channels.port).channels(PACKAGE) == []
     only_names = peer(answer(error("resource-not-found", ""), status="404 Not Found"), answer(b'["ns/app", ""]'))
     assert [found.name for found in client_of(only_names.port).search("app", limit=5)] == ["ns/app"]
+
+
+def test_search_turns_pages_as_the_server_says(peer: PeerMaker, client_of: ClientMaker) -> None:
+    def page(name: str, *links: str) -> bytes:
+        body = json.dumps([{"name": name, "default": "1.0.0", "description": "", "formats": [], "score": 1.0}])
+        return answer(body.encode()).replace(b"\r\n", "".join(["\r\n", *links]).encode(), 1)
+
+    first = page("ns/a", 'Link: </cnr/api/v1/search?q=x&limit=100&after=1.0%2Cns%2Fa>; rel="next"\r\n')
+    server = peer(first, page("ns/b"))
+    assert [found.name for found in client_of(server.port).search("x", limit=500)] == ["ns/a", "ns/b"]
+    assert b"after=1.0%2Cns%2Fa" in server.requests[1]
+    assert [found.name for found in client_of(peer(first).port).search("x", limit=3)] == ["ns/a"] * 3

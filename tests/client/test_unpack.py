@@ -132,6 +132,7 @@ def test_links_that_stay_inside(archive: Callable[..., Path], folder: Path) -> N
         [symlink("d", "/tmp"), file("d/x")],
         [symlink("d", "e"), file("e/y"), file("d/x")],
         [symlink("d", "."), special("d", tarfile.DIRTYPE)],
+        [symlink("d", "e"), file("e/y"), symlink("d/x", "y")],
         [file("d"), symlink("d", "e")],
         [symlink("l", "loop"), symlink("loop", "l"), hardlink("h", "l")],
         [hardlink("h", "/etc/passwd")],
