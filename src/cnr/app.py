@@ -58,7 +58,8 @@ def strict_clock(wall: Callable[[], int] = time.time_ns) -> Callable[[], int]:
 async def open_registry(config: Config, *, own_only: bool = False) -> AsyncIterator[Registry]:
     """The registry over the stores of `config`, for one event loop, while the block runs.
 
-    `own_only` refuses a store of another user, whose server could not use the files made in it. Raises StoreRefused and StoreUnavailable with one sentence for whoever started it.
+    `own_only` refuses a store of another user, whose server could not use the files made in it. Raises StoreRefused
+    and StoreUnavailable with one sentence for whoever started it.
     """
     async with AsyncExitStack() as stack:
         pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="cnr")
