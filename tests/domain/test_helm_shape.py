@@ -1,3 +1,4 @@
+import errno
 import gzip
 import io
 import os
@@ -117,6 +118,20 @@ def test_limits_and_damage_are_errors_and_no_file_is_left_open(archives: Any) ->
     assert [file.closed for file in opened[-2:]] == [True, False]
     shaped.close()
     assert opened[-1].closed
+
+
+def test_a_full_disk_is_the_error_and_no_file_is_left_open(archives: Any) -> None:
+    class FullDisk(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+    packed = archives.targz({"Chart.yaml": CHART})
+    shape = inspect([packed], Limits(), HELM).shape
+    for spools in ([FullDisk()], [io.BytesIO(), FullDisk()]):
+        open_spool = iter(spools).__next__
+        with pytest.raises(OSError, match="no space"):
+            helm_shaped([packed], shape, "app", limits=Limits(), open_spool=open_spool)
+        assert all(file.closed for file in spools)
 
 
 def test_memory_is_bounded(archives: Any, reshape: Reshape) -> None:
