@@ -68,9 +68,10 @@ async def check_contract(store: RecordStore, new_id: Callable[[], str]) -> None:
     kept = (found.value, found.version) == (b"2", second) and second > first
     refused = await _refused(store, key, ABSENT) and await _refused(store, key, first)
     fed = await _fed(store, key, before)
-    await store.delete(key, expect=second)
+    await store.delete(key, expect=(await store.get(key)).version)
     if not (kept and refused and fed):
-        raise StoreRefused(f"{type(store).__name__} does not keep what a store must (swap {refused}, feed {fed})")
+        broken = "the feed" if kept and refused else "compare-and-swap"
+        raise StoreRefused(f"{type(store).__name__} does not keep what a store must: {broken} does not work")
 
 
 async def _refused(store: RecordStore, key: str, expect: Version | Literal[Absent.ABSENT]) -> bool:
