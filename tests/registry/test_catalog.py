@@ -340,14 +340,14 @@ async def test_a_record_that_cannot_be_read_hides_only_itself(
 
 
 async def test_two_catalogs_over_one_file(store: MemoryRecords, tmp_path: Path) -> None:
-    both = [Catalog(store, SqliteViews(tmp_path)) for _ in range(2)]
+    views = [SqliteViews(tmp_path) for _ in range(2)]
+    both = [Catalog(store, found) for found in views]
     for number in range(200):
         await store.write(tag(f"1.0.{number}"), release())
         found = await asyncio.gather(*(catalog.default(APP) for catalog in both * 3))
         assert found == [f"1.0.{number}"] * 6
-    for catalog in both:
-        await catalog.close()
-        await catalog._views.close()
+    for opened in (*both, *views):
+        await opened.close()
 
 
 async def test_views_that_are_damaged_while_in_use_are_built_anew(store: MemoryRecords, tmp_path: Path) -> None:
