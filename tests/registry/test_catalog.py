@@ -346,8 +346,9 @@ async def test_two_catalogs_over_one_file(store: MemoryRecords, tmp_path: Path) 
         await store.write(tag(f"1.0.{number}"), release())
         found = await asyncio.gather(*(catalog.default(APP) for catalog in both * 3))
         assert found == [f"1.0.{number}"] * 6
-    for opened in (*both, *views):
-        await opened.close()
+    for catalog, found_views in zip(both, views, strict=True):
+        await catalog.close()
+        await found_views.close()
 
 
 async def test_views_that_are_damaged_while_in_use_are_built_anew(store: MemoryRecords, tmp_path: Path) -> None:
