@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.store.contract_records import increment
+from tests.store.steps import increment
 
 from cnr.store.base import ABSENT, RecordStore
 from cnr.store.files import FileBlobs

@@ -9,18 +9,16 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.store.steps import everything, feed, increment
 
 from cnr.store.base import (
     ABSENT,
     KEY_LIMIT,
-    PAGE_BYTES,
     VALUE_LIMIT,
-    Absent,
     Cursor,
     CursorLost,
     Record,
@@ -37,46 +35,6 @@ LEGAL = "".join(map(chr, range(0x20, 0x7F)))
 OPS = ("put", "put", "put unfed", "delete", "sync")
 Op = tuple[str, str]
 """What to do and the key to do it to."""
-
-
-async def everything(store: RecordStore, prefix: str = "", *, limit: int = 1000) -> list[Record]:
-    """All records under `prefix`, page by page."""
-    found: list[Record] = []
-    while page := await store.scan(prefix, after=found[-1].key if found else "", limit=limit):
-        assert len(page) <= limit
-        assert len(page) == 1 or sum(len(record.value) for record in page) <= PAGE_BYTES
-        found += page
-    return found
-
-
-async def feed(store: RecordStore, since: Cursor) -> tuple[list[str], Cursor]:
-    """All keys after `since`, page by page, up to a head."""
-    keys: list[str] = []
-    while True:
-        page, until = await store.changes(since)
-        assert len(page) <= 1000
-        keys += page
-        if not page and until in (since, await store.head()):
-            return keys, until
-        since = until
-
-
-async def increment(store: RecordStore, key: str, times: int) -> list[Version]:
-    """Count `key` up by compare-and-swap; the Versions that the swaps got."""
-    versions: list[Version] = []
-    while len(versions) < times:
-        expect: Version | Literal[Absent.ABSENT] = ABSENT
-        value = 0
-        try:
-            found = await store.get(key)
-            expect, value = found.version, int(found.value)
-        except RecordNotFound:
-            pass
-        try:
-            versions.append(await store.put(key, b"%d" % (value + 1), expect=expect, durable=False))
-        except VersionConflict:
-            continue
-    return versions
 
 
 class RecordContract:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from tests.store.child import JOBS, SOURCE, TARGET, content
 from tests.store.contract_blobs import names, whole
-from tests.store.contract_records import ROOT, everything
+from tests.store.contract_records import ROOT
+from tests.store.steps import everything
 
 from cnr.store.files import FileBlobs
 from cnr.store.open import Stores, open_store

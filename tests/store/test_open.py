@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.faults.faulty import FaultyRecords, Plan
-from tests.store.contract_records import everything
+from tests.store.steps import everything
 
 from cnr.store import keys
 from cnr.store.base import ABSENT, Cursor, StoreRefused, Version

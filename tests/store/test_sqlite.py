@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.store.contract_records import everything, feed
+from tests.store.steps import everything, feed
 
 from cnr.domain.errors import OutcomeUnknown, StoreFull, StoreUnavailable
 from cnr.store.base import ABSENT, CursorLost, RecordNotFound, StoreRefused, Version, VersionConflict
 from cnr.store.sqlite import SqliteRecords
 from cnr.store.sqlite_file import EPOCHS_KEPT, begin_epoch, connect, prepare
-from cnr.store.sqlite_writer import FileLock, InlineWriter, Transaction, Write
+from cnr.store.sqlite_transaction import Transaction, Write
+from cnr.store.sqlite_writer import FileLock, InlineWriter
 
 
 def ids(prefix: str = "e") -> Callable[[], str]:

@@ -20,7 +20,8 @@ from cnr.store.base import (
 )
 from cnr.store.keys import UNFED
 from cnr.store.sqlite_file import begin_epoch, connect, create, cursor_at, prepare, version_of
-from cnr.store.sqlite_writer import LOG_BYTES, WAIT_S, FileLock, GroupWriter, InlineWriter, Transaction, Write
+from cnr.store.sqlite_transaction import Transaction, Write
+from cnr.store.sqlite_writer import LOG_BYTES, WAIT_S, FileLock, GroupWriter, InlineWriter
 
 GONE_KEPT: Final = 100_000
 """Deletes that the feed remembers."""
