@@ -55,7 +55,8 @@ class Load:
     def _push(self, number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         for count in range(10**6):
-            push = Push(f"crash/p{number}", f"1.{self.run}.{count // 2}", ("helm", "kpm")[count % 2])
+            package = f"crash/run{self.run}-{number}-{count // 10}"
+            push = Push(package, f"1.{count // 2}.0", ("helm", "kpm")[count % 2])
             body = {"blob": b64(push.blob), "release": push.release, "media_type": push.format}
             try:
                 connection.request("POST", f"/api/v1/packages/{push.package}", json.dumps(body))
@@ -84,13 +85,14 @@ def whole(cnr: Cnr, push: Push) -> bool:
     return True
 
 
-def releases(cnr: Cnr) -> dict[str, set[tuple[str, str]]]:
-    """What the packages say that they have; it must be what the list says."""
+def releases(cnr: Cnr, query: str) -> dict[str, set[tuple[str, str]]]:
+    """What the packages say that they have; it must be what the list and the search say."""
     found = {}
-    for item in done(cnr.get(params={"namespace": "crash"})):
+    for item in done(cnr.get(params={"query": query})):
         manifests = done(cnr.get(f"/{item['name']}"))
         found[item["name"]] = {(m["release"], m["mediaType"].split(".")[-3]) for m in manifests}
         assert {release for release, _ in found[item["name"]]} == set(item["releases"])
+    assert sorted(found) == done(cnr.get("/search", params={"q": query}))
     return found
 
 
@@ -110,18 +112,28 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
                 thread.join()
             assert load.wrong == []
             server.start()
+            check_last(server, load)
             acknowledged += load.acknowledged
-            check(server, load, acknowledged)
+        check_all(server, acknowledged)
     finally:
         server.kill()
-    assert acknowledged
 
 
-def check(server: Server, load: Load, acknowledged: list[Push]) -> None:
+def check_last(server: Server, load: Load) -> None:
     with httpx.Client(base_url=server.url, timeout=60) as client:
         cnr = Cnr(client, "")
-        assert all(whole(cnr, push) for push in load.acknowledged)
-        for push in load.unanswered:
-            whole(cnr, push)
-        found = releases(cnr)
+        there = {push for push in (*load.acknowledged, *load.unanswered) if whole(cnr, push)}
+        assert there >= set(load.acknowledged)
+        found = releases(cnr, f"crash/run{load.run}-")
+        listed = {Push(name, *entry) for name, entries in found.items() for entry in entries}
+        assert listed == there
+
+
+def check_all(server: Server, acknowledged: list[Push]) -> None:
+    """The kills that came later took nothing away."""
+    assert acknowledged
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        cnr = Cnr(client, "")
+        found = releases(cnr, "crash/run")
         assert all((push.release, push.format) in found[push.package] for push in acknowledged)
+        assert all(whole(cnr, push) for push in random.sample(acknowledged, min(200, len(acknowledged))))
