@@ -330,9 +330,17 @@ async def test_a_channel_follows_the_old_server(registry: Registry, tmp_path: Pa
     assert (await content(registry))["a/b"]["channels"] == {"c": ("2.0.0", ("2.0.0", "1.0.0"))}
 
 
-async def test_metadata_beyond_the_limit(registry: Registry, tmp_path: Path) -> None:
-    report = await imported(registry, OldServer().push("a/b", "1.0.0", metadata={"a": "x" * 70_000}), tmp_path)
-    assert "metadata has 70,008 bytes" in of(report, "refused")[0].reason
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [({"a": "x" * 70_000}, "metadata has 70,008 bytes"), ({"a": [10**30]}, "integer of more than 64 bits")],
+)
+async def test_metadata_that_cannot_be_kept(
+    registry: Registry, tmp_path: Path, metadata: dict[str, Any], reason: str
+) -> None:
+    old = OldServer().push("a/b", "1.0.0", metadata=metadata).push("a/b", "2.0.0")
+    report = await imported(registry, old, tmp_path)
+    assert reason in of(report, "refused")[0].reason
+    assert report.manifests.imported == 1
 
 
 async def test_packages_beyond_the_limits_are_refused(tmp_path: Path) -> None:

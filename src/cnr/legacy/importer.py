@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
+import msgspec
+
 from cnr.domain.archive import inspect
 from cnr.domain.digest import TarDigest
 from cnr.domain.errors import CnrError, InvalidName, StoreTrouble, TooLarge
@@ -129,6 +131,10 @@ class Importer:
         limit = self._registry.limits.metadata_bytes
         if old.metadata_size > limit:
             raise TooLarge(f"its metadata has {old.metadata_size:,} bytes; the limit is {limit:,}", limit=limit)
+        try:
+            msgspec.msgpack.encode(old.metadata)  # as it will be stored
+        except OverflowError:
+            raise Unreadable("its metadata has an integer of more than 64 bits") from None
 
     async def _look(self, old: OldManifest, format: Format, found: FormatEntry | None) -> tuple[TarDigest, int]:
         """What the old file really is. Raises Unreadable where another is published in its place."""

@@ -1,0 +1,184 @@
+"""Every documented status of every operation can happen, and then looks as documented. All routes are documented."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+from starlette.types import ASGIApp
+from tests.faults.faulty import Fault, FaultyRecords, Plan
+from tests.legacy.old_server import OldServer, archive, tar_digest
+from tests.legacy.registries import registry_in_memory
+
+from cnr.api import cnr as cnr_api
+from cnr.api.cnr_fields import FieldReader
+from cnr.api.cnr_site import Site
+from cnr.api.openapi import document
+from cnr.api.openapi_operations import OPERATIONS
+from cnr.auth.authority import OpenAuthority
+from cnr.domain.digest import sha256
+from cnr.domain.limits import Limits
+from cnr.domain.names import Channel, Format, PackageName
+from cnr.domain.version import Release
+from cnr.http.adapter import Adapter
+from cnr.http.fields import BodyLimits
+from cnr.registry.core import Bytes
+from cnr.registry.registry import Registry
+from cnr.store import keys
+from cnr.store.base import ABSENT, RecordStore
+from cnr.store.records import PlainTag, Pointer, encode
+
+DOCUMENT = document(OPERATIONS)
+PACKAGE = PackageName("ns", "app")
+FILE = archive("one")
+VALUES = {
+    "namespace": "ns",
+    "name": "app",
+    "release": "2.0.0",
+    "media_type": "helm",
+    "digest": tar_digest(FILE),
+    "channel": "stable",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that differs from the ordinary one; `fault` is what the store does meanwhile."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    fault: Fault | None = None
+
+
+def pushed(**fields: Any) -> dict[str, Any]:
+    return {"release": "3.0.0", "media_type": "helm", "blob": OldServer.text(FILE), **fields}
+
+
+LOGIN = {"user": {"username": "me", "password": "secret"}}
+AMBIGUOUS = Call({"release": "1.0.0", "media_type": "-"})
+SPECIAL: dict[tuple[str, str], Call] = {
+    ("list_packages", "400"): Call(query={"limit": "0"}),
+    ("search_packages", "400"): Call(query={"limit": "0"}),
+    ("search_names", "503"): Call(query={"q": "a"}, fault=Fault.FAIL),
+    ("push", "200"): Call(body=pushed()),
+    ("push", "400"): Call(body={"release": "3.0.0"}),
+    ("push", "409"): Call(body=pushed(release="2.0.0")),
+    ("push", "413"): Call(body=pushed(blob=OldServer.text(archive("".join(map(str, range(3000))))))),
+    ("push", "422"): Call(body=pushed(release="3.0")),
+    ("push", "503"): Call(body=pushed(), fault=Fault.FAIL),
+    ("push", "507"): Call(body=pushed(), fault=Fault.FULL),
+    **{(name, "400"): AMBIGUOUS for name in ("show", "delete", "pull", "pull_json")},
+    **{(name, "422"): Call({"release": "latest"}) for name in ("show", "pull", "pull_json")},
+    ("add_to_channel", "400"): Call({"channel": "1.0.0"}),
+    ("add_to_channel", "409"): Call({"channel": "taken"}),
+    ("add_to_channel", "422"): Call({"release": "1.a.1"}),
+    ("remove_from_channel", "200"): Call({"release": "1.0.0"}),
+    ("remove_from_channel", "507"): Call({"release": "1.0.0"}, fault=Fault.FULL),
+    ("login", "200"): Call(body=LOGIN),
+    ("login", "400"): Call(body={}),
+    ("login", "413"): Call(body={"user": "x" * 20_000}),
+}
+ORDINARY = {
+    "200": Call(),
+    "404": Call({"name": "none"}),
+    "503": Call(fault=Fault.FAIL),
+    "507": Call(fault=Fault.FULL),
+    "400": Call(),
+}
+ROWS = [
+    (operation["operationId"], status, method.upper(), path)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    for status in operation["responses"]
+]
+
+
+class Always(dict[int, Fault]):
+    """The same for every call."""
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+
+    def get(self, key: int, default: Any = None) -> Fault:
+        return self._fault
+
+
+@dataclass
+class Server:
+    """The API over a registry with one package, and the plan of its store."""
+
+    app: Adapter
+    plan: Plan
+
+    async def answer(self, method: str, path: str, call: Call) -> httpx.Response:
+        url = path.format(**{**VALUES, **call.values})
+        app: ASGIApp = self.app
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            if call.fault is not None:
+                self.plan.faults = Always(call.fault)
+            return await client.request(method, url, params=call.query, json=call.body)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    plan = Plan()
+    inner: list[RecordStore] = []
+
+    def wrap(store: RecordStore) -> RecordStore:
+        inner.append(store)
+        return FaultyRecords(store, plan)
+
+    async with registry_in_memory(tmp_path, limits=Limits(compressed_bytes=2000), wrap=wrap) as registry:
+        await _fill(registry, inner[0])
+        fields = FieldReader(BodyLimits(json=16_384), tmp_path)
+        site = Site(fields, registry.ready)
+        yield Server(cnr_api.adapter(registry, fields, site, OpenAuthority().authorize), plan)
+
+
+async def _fill(registry: Registry, records: RecordStore) -> None:
+    for release, format in (("1.0.0", "helm"), ("1.0.0", "kpm"), ("2.0.0", "helm")):
+        await registry.publisher.publish(PACKAGE, Release(release), Format(format), Bytes(FILE))
+    await registry.channels.add(PACKAGE, Channel("stable"), "1.0.0")
+    tag = PlainTag(manifest=Pointer(sha256(b""), "0" * 32))
+    await records.put(keys.tag(PACKAGE.repository, "taken"), encode(tag), expect=ABSENT)
+
+
+async def test_every_route_is_documented(server: Server) -> None:
+    assert {(route.method, route.path) for route in server.app.router.routes} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("name", "status", "method", "path"), ROWS, ids=[f"{row[0]}-{row[1]}" for row in ROWS])
+async def test_a_documented_status_can_happen(server: Server, name: str, status: str, method: str, path: str) -> None:
+    call = SPECIAL.get((name, status)) or ORDINARY[status]
+    answer = await server.answer(method, path, call)
+    assert str(answer.status_code) == status, answer.text
+    _check(DOCUMENT["paths"][path][method.lower()]["responses"][status], answer)
+
+
+def _check(response: dict[str, Any], answer: httpx.Response) -> None:
+    """The answer's type, headers and body are those of the document."""
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    content = response["content"][answer.headers["content-type"].partition(";")[0]]
+    assert set(response.get("headers", {})) - {"Link"} <= {name.title() for name in answer.headers}
+    if "schema" in content and "json" in answer.headers["content-type"]:
+        validator = jsonschema_rs.validator_for({**content["schema"], "components": DOCUMENT["components"]})
+        assert list(validator.iter_errors(answer.json())) == []
+    if answer.status_code != 200:
+        codes = {example["value"]["error"]["code"] for example in content["examples"].values()}
+        assert answer.json()["error"]["code"] in codes
+
+
+@pytest.mark.parametrize("prefix", ["", "/cnr"])
+async def test_both_are_served(server: Server, prefix: str) -> None:
+    found = await server.answer("GET", f"{prefix}/openapi.json", Call())
+    assert found.json() == DOCUMENT
+    page = await server.answer("GET", f"{prefix}/docs", Call())
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script" not in policy
