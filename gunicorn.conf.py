@@ -11,10 +11,13 @@ import sys
 from cnr.config import Config, ConfigError
 
 try:
-    workers = Config.load(os.environ).workers
+    _config = Config.load(os.environ)
 except ConfigError as error:
     sys.exit(str(error))
 
+workers = _config.workers
+if _config.trusted_proxies:
+    forwarded_allow_ips = ",".join(_config.trusted_proxies)
 # Threads, because a thread waits for its client: with the default kind one slow upload would hold a whole worker.
 worker_class = "gthread"
 threads = 16

@@ -101,6 +101,7 @@ def test_sizes(text: str, size: int) -> None:
         ("CNR_URI", "charts.example.com", "use an address such as"),
         ("CNR_URI", "https://", "use an address such as"),
         ("CNR_TRUSTED_PROXIES", "10.0.0.0/8, proxy", "'proxy' is no IP address"),
+        ("STORAGE", "filesystem:///data", "DATABASE_URL for the folder"),
         ("BLOB_STORAGE", "s3://bucket", "leave it unset"),
     ],
 )

@@ -128,7 +128,7 @@ def table() -> Iterator[Row]:
     """Every setting, in the order of the documentation."""
     for setting in SETTINGS:
         default = setting.default if isinstance(setting.default, str) else setting.default_text
-        yield Row(setting.name, setting.env, setting.flag, default, setting.help)
+        yield Row(setting.name, setting.env, setting.flag, default or "none", setting.help)
 
 
 def _cores(above: Mapping[str, Any]) -> str:
@@ -254,7 +254,7 @@ SETTINGS: Final = (
         types.size_text(DEFAULTS.json_body_bytes),
         ("CNR_MAX_JSON_BODY",),
         "--max-json-body",
-        "Size of a JSON body.",
+        "Largest JSON body.",
     ),
     Setting(
         "max_form_body",
@@ -262,7 +262,7 @@ SETTINGS: Final = (
         types.size_text(DEFAULTS.form_body_bytes),
         ("CNR_MAX_FORM_BODY",),
         "--max-form-body",
-        "Size of a form.",
+        "Largest form.",
     ),
     Setting(
         "body_timeout",
@@ -278,7 +278,7 @@ SETTINGS: Final = (
         types.size_text(DEFAULTS.compressed_bytes),
         ("CNR_MAX_PACKAGE",),
         "--max-package",
-        "Size of a package, compressed.",
+        "Largest package, compressed.",
     ),
     Setting(
         "max_unpacked",
@@ -286,7 +286,7 @@ SETTINGS: Final = (
         types.size_text(DEFAULTS.unpacked_bytes),
         ("CNR_MAX_UNPACKED",),
         "--max-unpacked",
-        "Size of a package, unpacked.",
+        "Largest package, unpacked.",
     ),
     Setting(
         "max_members",
@@ -294,7 +294,7 @@ SETTINGS: Final = (
         str(DEFAULTS.members),
         ("CNR_MAX_MEMBERS",),
         "--max-members",
-        "Files and folders in a package.",
+        "Most files and folders in a package.",
     ),
     Setting(
         "max_ratio",
@@ -302,7 +302,7 @@ SETTINGS: Final = (
         str(DEFAULTS.ratio),
         ("CNR_MAX_RATIO",),
         "--max-ratio",
-        "Unpacked to compressed size of a package.",
+        "Highest ratio of a package's unpacked to its compressed size.",
     ),
     Setting(
         "max_chart_file",
@@ -310,7 +310,7 @@ SETTINGS: Final = (
         types.size_text(DEFAULTS.chart_file_bytes),
         ("CNR_MAX_CHART_FILE",),
         "--max-chart-file",
-        "Size of one file of a helm chart.",
+        "Largest file of a helm chart.",
     ),
     Setting(
         "max_metadata",
@@ -318,6 +318,6 @@ SETTINGS: Final = (
         types.size_text(DEFAULTS.metadata_bytes),
         ("CNR_MAX_METADATA",),
         "--max-metadata",
-        "Size of a push's metadata.",
+        "Largest metadata of a push.",
     ),
 )

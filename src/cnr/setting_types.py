@@ -24,6 +24,8 @@ def storage(text: str) -> str:
         raise ValueError("there is no such storage; use filesystem")
     if name != "filesystem":
         raise ValueError("this version stores on the filesystem only; use filesystem")
+    if "://" in text:
+        raise ValueError("the filesystem has no URL; use filesystem, and DATABASE_URL for the folder")
     return name
 
 

@@ -56,6 +56,14 @@ class Serving:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
 
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def alive(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -129,6 +137,7 @@ def test_a_request_under_way_is_finished(number: signal.Signals, tmp_path: Path)
         until(lambda: "sleeping" in server.story(), "request did not arrive")
         workers = server.workers()
         os.killpg(server.process.pid, number)  # as a terminal does: parent and workers alike
+        until(lambda: refused(server.port), "new connections are still taken")
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(30) == 0
         assert not any(alive(pid) for pid in workers)
@@ -243,3 +252,17 @@ def test_an_idle_connection_is_kept_between_requests(tmp_path: Path) -> None:
         for number in range(5):
             assert client.post("/echo", content=bytes(number)).json()["size"] == number
             time.sleep(0.1)
+
+
+def test_the_old_commands_options(tmp_path: Path) -> None:
+    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], "--db-class", "appr.models.kv.etcd.db:EtcdDB")
+    assert (code, "this version stores on the filesystem only" in said) == (1, True)
+    with serving(tmp_path, ["-m", "cnr.cli.main", "run-server"], "-b", "0.0.0.0", "-p", "0") as server:
+        assert "http://0.0.0.0:" in server.said
+
+
+@pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.1", "https"), ("10.0.0.0/8", "http"), ("", "http")])
+def test_a_proxys_word_on_the_scheme_counts_where_it_is_trusted(trusted: str, scheme: str, tmp_path: Path) -> None:
+    with serving(tmp_path, ECHO, WORKERS="1", CNR_TRUSTED_PROXIES=trusted) as server:
+        answer = httpx.get(f"{server.url}/scope", headers={"X-Forwarded-Proto": "https"})
+        assert answer.json()["scheme"] == scheme

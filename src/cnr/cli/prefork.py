@@ -45,14 +45,24 @@ class _Worker:
 class Prefork:
     """`count` processes that do `work`. A worker that dies is replaced.
 
-    The first one is started alone: what keeps it from starting would keep the others too. Must be made and run
-    in the main thread of a process without other threads: it forks.
+    The first one is started alone: what keeps it from starting would keep the others too. `on_ready` is called
+    once, when all are ready; `on_stop` when they begin to stop; `tell` gets lines for whoever watches. Must be
+    made and run in the main thread of a process without other threads: it forks.
     """
 
-    def __init__(self, work: Work, count: int, *, on_ready: Callable[[], None], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        count: int,
+        *,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[], None],
+        tell: Callable[[str], None],
+    ) -> None:
         self._work = work
         self._count = count
         self._on_ready = on_ready
+        self._on_stop = on_stop
         self._tell = tell
         self._workers: dict[int, _Worker] = {}
         self._due: dict[int, float] = {}
@@ -119,6 +129,7 @@ class Prefork:
     def _stop(self) -> None:
         if self._stop_by is None:
             self._stop_by = time.monotonic() + STOP_S
+            self._on_stop()
         self._due.clear()
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)

@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import click
@@ -22,15 +22,19 @@ SETTINGS: Final = tuple(row.name for row in table() if row.flag)
 
 @click.command("serve")
 @store_options(*SETTINGS)
-def command(**flags: Any) -> None:
+@click.option("-p", "old_port", hidden=True)
+@click.option("-b", "--bind", "old_host", hidden=True)
+@click.option("--db-class", "old_storage", hidden=True)
+def command(old_port: str | None, old_host: str | None, old_storage: str | None, **flags: Any) -> None:
     """Run a registry.
 
     Every option is also an environment variable; an option wins.
     """
-    config = load(flags)
+    # What the old command called them. Source: contracts/cnr.md section 8, "Original entry points".
+    old = {"port": old_port, "host": old_host, "storage": old_storage}
+    config = load({**flags, **{name: value for name, value in old.items() if flags[name] is None}})
     try:
-        listeners = bind(config.host, config.port, config.workers)
-        serve(config, listeners)
+        serve(config, bind(config.host, config.port, config.workers))
     except (CannotListen, StartFailed) as exc:
         raise click.ClickException(str(exc)) from None
 
@@ -39,12 +43,23 @@ def serve(config: Config, listeners: list[socket.socket], make: Callable[[Config
     """Serve with one worker process per listener until SIGTERM or SIGINT. Raises StartFailed."""
 
     def do(number: int, lifeline: int, report: Report) -> int:
+        # A listener that anybody holds goes on taking connections when its worker has stopped.
+        _close(listener for listener in listeners if listener is not listeners[number])
         return work(config, make, listeners[number], lifeline, report)
 
     port = listeners[0].getsockname()[1]
     Prefork(
-        do, len(listeners), on_ready=lambda: _tell(_welcome(config, port)), tell=lambda text: _tell(f"cnr: {text}")
+        do,
+        len(listeners),
+        on_ready=lambda: _tell(_welcome(config, port)),
+        on_stop=lambda: _close(listeners),
+        tell=lambda text: _tell(f"cnr: {text}"),
     ).run()
+
+
+def _close(listeners: Iterable[socket.socket]) -> None:
+    for listener in listeners:
+        listener.close()
 
 
 def _welcome(config: Config, port: int) -> str:
