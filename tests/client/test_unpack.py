@@ -213,7 +213,11 @@ def test_the_digest_is_of_the_tar(tmp_path: Path) -> None:
         assert tar_digest(path) == hashlib.sha256(tar).hexdigest()
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"x")[:-3], gzip.compress(b"x") + b"junk"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", gzip.compress(b"x")[:-3], gzip.compress(b"x") + b"junk"],
+    ids=["nothing", "text", "cut off", "junk behind"],
+)
 def test_what_is_no_gzip_has_no_digest(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "archive").write_bytes(content)
     with pytest.raises(UnsafeArchive):
@@ -221,7 +225,9 @@ def test_what_is_no_gzip_has_no_digest(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [gzip.compress(b"text" * 200), gzip.compress(tar_bytes(file("a", b"x" * 5000))[:1024]), b"text"]
+    "content",
+    [gzip.compress(b"text" * 200), gzip.compress(tar_bytes(file("a", b"x" * 5000))[:1024]), b"text"],
+    ids=["text in gzip", "cut off", "text"],
 )
 def test_what_is_no_tar_is_not_extracted(tmp_path: Path, folder: Path, content: bytes) -> None:
     (tmp_path / "archive").write_bytes(content)
