@@ -57,11 +57,11 @@ def roomy(new_server: NewServer) -> Iterator[tuple[Server, Cnr]]:
 
 def test_a_large_package_streams_through(roomy: tuple[Server, Cnr]) -> None:
     server, cnr = roomy
-    blob = gz(tar({"app/noise": os.urandom(150 * MIB)}), 0)
+    blob = gz(tar({"app/noise": os.urandom(80 * MIB)}), 0)
     done(cnr.push("ns/large", blob=blob))
     assert done(cnr.show("ns/large"))["content"]["digest"] == tar_digest(blob)
     assert cnr.get("/ns/large/1.0.0/helm/pull").content == blob
     assert cnr.site("/api/v1/packages/ns/large/1.0.0/helm/pull/json", "HEAD").status_code == 200
     with cnr.http.stream("GET", "/api/v1/packages/ns/large/1.0.0/helm/pull/json") as answer:
         assert sum(len(chunk) for chunk in answer.iter_raw()) == int(answer.headers["content-length"])
-    assert peak_mib(server) < 200
+    assert peak_mib(server) < 120  # one copy of the package more would pass it
