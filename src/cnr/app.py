@@ -1,11 +1,12 @@
 """The composition root: from settings to an ASGI application. The only module that knows all the others."""
 
+import asyncio
 import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,6 +15,7 @@ from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
 from cnr.auth.authority import OpenAuthority
 from cnr.config import Config
+from cnr.domain.errors import StoreTrouble
 from cnr.http.access_log import AccessLog, open_log
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
@@ -68,12 +70,14 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
         stack.push_async_callback(stores.close)
         views = SqliteViews(config.database_url)
         stack.push_async_callback(views.close)
+        catalog = Catalog(stores.records, views)
+        stack.push_async_callback(catalog.close)
         config.spool.mkdir(parents=True, exist_ok=True)
         core = Core(
             records=stores.records,
             blobs=stores.blobs,
             updater=Updater(stores.records, new_id),
-            catalog=Catalog(stores.records, views),
+            catalog=catalog,
             clock=strict_clock(),
             new_id=new_id,
             pool=pool,
@@ -81,6 +85,12 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             limits=config.limits,
         )
         yield Registry(core)
+
+
+async def _bring_views_up(registry: Registry) -> None:
+    """Begin at start what the first list would wait for: after an upgrade the views are built anew."""
+    with suppress(StoreTrouble):
+        await registry.ready()
 
 
 class App:
@@ -98,6 +108,8 @@ class App:
         """Open the stores in this process and this event loop. Raises as open_registry does."""
         config = self._config
         registry = await self._stack.enter_async_context(open_registry(config))
+        views_begun = asyncio.create_task(_bring_views_up(registry))
+        self._stack.callback(views_begun.cancel)
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
