@@ -1,5 +1,6 @@
 """`cnr serve`: run a registry on this machine."""
 
+import gc
 import ipaddress
 import socket
 import sys
@@ -48,6 +49,7 @@ def serve(config: Config, listeners: list[socket.socket], make: Callable[[Config
         return work(config, make, listeners[number], lifeline, report)
 
     port = listeners[0].getsockname()[1]
+    gc.freeze()  # so that the workers' collectors leave alone the pages that they share with this process
     Prefork(
         do,
         len(listeners),

@@ -1,7 +1,6 @@
 """One worker process of `cnr serve`."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -45,7 +44,6 @@ def work(
     Returns the exit code. Reports READY, or one sentence about what keeps the application from starting.
     """
     _log_to_stderr(config.log_level)
-    gc.freeze()  # what was imported before the fork stays shared with the parent
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_work(config, make, listener, lifeline, report))
 
