@@ -185,6 +185,20 @@ async def test_a_blob_that_lost_its_end_is_not_served_as_whole(blobs: FileBlobs,
         await whole(reader)
 
 
+async def test_a_reader_closed_early_lets_go_of_the_file(blobs: FileBlobs, tmp_path: Path) -> None:
+    await blobs.put(A, cut(content(3 * MIB), MIB))
+    before = len(os.listdir("/proc/self/fd"))
+    readers = [await blobs.open(A) for _ in range(5)]
+    for number, reader in enumerate(readers):
+        if number % 2:
+            await anext(reader.chunks)
+        await reader.chunks.aclose()  # type: ignore[attr-defined]
+        with pytest.raises(StopAsyncIteration):
+            await anext(reader.chunks)
+    while len(os.listdir("/proc/self/fd")) > before:
+        await asyncio.sleep(0.01)  # a thread may still read
+
+
 async def test_what_is_no_blob_is_not_named(blobs: FileBlobs, tmp_path: Path) -> None:
     await blobs.put(A, chunks(b"x"))
     (tmp_path / "blobs" / "ab" / "lost+found").write_bytes(b"")

@@ -67,7 +67,8 @@ class Pieces:
 
     async def aclose(self) -> None:
         """Let go of the file."""
-        self._close(self._ahead)
+        ahead, self._ahead = self._ahead, None
+        self._close(ahead)
 
     def __del__(self) -> None:
         self._close(self._ahead)

@@ -129,7 +129,7 @@ class SqliteRecords:
             try:
                 for row in rows:
                     size += len(row[1])
-                    if page and size > PAGE_BYTES:
+                    if size > PAGE_BYTES:  # no value alone is that long
                         break
                     page.append(Record(*row))
             finally:
