@@ -1,6 +1,7 @@
 """Opening a store: where it may be, who may use it, what it must keep, and which format it has."""
 
 import asyncio
+import itertools
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -153,6 +154,21 @@ async def test_several_processes_of_one_host_and_one_after_the_other(
 async def test_another_host(stores: Stores, tmp_path: Path, pool: ThreadPoolExecutor) -> None:
     with pytest.raises(StoreRefused, match="in use by host"):
         await open_store(tmp_path / "a" / "store", pool=pool, host=OTHER)
+
+
+async def test_the_claim_is_renewed_and_an_intruder_is_told_of(
+    tmp_path: Path, pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticks = itertools.count(NOW)
+    stores = await open_store(tmp_path, pool=pool, host=HERE, clock=lambda: next(ticks), renew_s=0.01)
+    claim = tmp_path / "host.json"
+    first = claim.read_text()
+    while claim.read_text() == first:
+        await asyncio.sleep(0.01)
+    Claim(tmp_path, OTHER, lambda: NOW + ALONE_US + 100).renew()
+    while "in use by host 'there'" not in caplog.text:
+        await asyncio.sleep(0.01)
+    await stores.close()
 
 
 async def test_in_memory(pool: ThreadPoolExecutor) -> None:

@@ -56,11 +56,13 @@ async def open_store(
     new_id: Callable[[], str] = _new_id,
     clock: Callable[[], int] = _now,
     host: Host | None = None,
+    renew_s: float = RENEW_S,
 ) -> Stores:
     """The store at `place`: a folder, made if it is not there, or ":memory:". Call it after the fork.
 
     Blocking work goes to `pool`. `own_only` refuses a folder of another user, for programs beside the server.
-    `clock` gives microseconds UTC; `host` is where this process runs. What opens keeps the contract: it was tried.
+    `clock` gives microseconds UTC; `host` is where this process runs, which the folder is told every `renew_s`.
+    What opens keeps the contract: it was tried.
     Raises StoreRefused, StoreUnavailable and StoreFull, each with one sentence for whoever starts the program.
     """
     if str(place) == MEMORY:
@@ -70,7 +72,7 @@ async def open_store(
         claim = Claim(folder, host or this_host(), clock)
         loop = asyncio.get_running_loop()
         records, blobs = await loop.run_in_executor(pool, partial(_in_folder, folder, pool, claim, own_only, new_id))
-        stores = Stores(records, blobs, loop.create_task(_keep(claim, pool)))
+        stores = Stores(records, blobs, loop.create_task(_keep(claim, pool, renew_s)))
     try:
         await check_format(stores.records, new_id)
         await check_contract(stores.records, new_id)
@@ -126,10 +128,10 @@ def _make(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-async def _keep(claim: Claim, pool: Executor) -> None:
+async def _keep(claim: Claim, pool: Executor, renew_s: float) -> None:
     """Renew this host's claim on the folder again and again."""
     while True:
-        await asyncio.sleep(RENEW_S)
+        await asyncio.sleep(renew_s)
         try:
             await asyncio.get_running_loop().run_in_executor(pool, claim.renew)
         except (StoreRefused, OSError) as exc:
