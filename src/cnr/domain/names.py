@@ -6,7 +6,7 @@ The grammar is OCI's, so that every package is also an OCI repository. Source: c
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NewType
 
 from cnr.domain.errors import InvalidName
@@ -44,6 +44,7 @@ class PackageName:
     name: str
 
     @classmethod
+    @lru_cache(maxsize=4096)  # every request asks for its package's name twice
     def parse(cls, namespace: str, name: str) -> "PackageName":
         """The package of these two components. Raises InvalidName with the rule that was broken."""
         _check_component(namespace, "namespace")

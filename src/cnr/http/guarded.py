@@ -1,9 +1,11 @@
-"""uvicorn's HTTP protocol with bounds on a request's head, which it does not have itself."""
+"""uvicorn's HTTP protocol with what it does not have itself: bounds on a request's head, and answers sent whole."""
 
 import asyncio
 from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from cnr.http.joined_writes import JoinedWrites
 
 HEAD_BYTES: Final = 64 * 1024
 """Bytes of a head that is not complete yet. nginx: 32 KiB, Apache: about 800 KiB."""
@@ -30,7 +32,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        joined = JoinedWrites(transport, asyncio.get_running_loop())
+        super().connection_made(joined)  # type: ignore[arg-type]  # it delegates the rest of a Transport
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from cnr.domain.errors import CnrError, StoreUnavailable
 from cnr.domain.names import Channel, Format, Repository, Tag
@@ -35,6 +35,8 @@ READS_AT_ONCE: Final = 50
 """Records read side by side while catching up; also how much is done before the event loop gets its turn."""
 PAGE: Final = 200
 """Packages read in one go for an unlimited list: some five milliseconds."""
+REMEMBERED: Final = 10_000
+"""Answers kept while the feed stands still."""
 LOSSES: Final = 3
 """How often one answer may find the feed or the views lost before it gives up."""
 
@@ -56,6 +58,8 @@ class Catalog:
         self._ended = 0
         self._trouble: CnrError | None = None
         self._running: asyncio.Task[None] | None = None
+        self._answers: dict[tuple[str, Repository, str], Any] = {}
+        self._remembered_at: Cursor | None = None
 
     async def sync(self) -> None:
         """Bring the views up to every write acknowledged before this call.
@@ -155,13 +159,32 @@ class Catalog:
                 self._at = None
         raise StoreUnavailable("the views' file is lost again and again")
 
+    async def _remembered(self, name: str, repository: Repository, tag: str, question: Callable[[], Awaitable[T]]) -> T:
+        """The answer to a question of every read, kept until the feed moves: show and blob ask one each."""
+        await self.sync()
+        at = self._at
+        if self._remembered_at is not at or len(self._answers) >= REMEMBERED:
+            self._answers.clear()
+            self._remembered_at = at
+        place = (name, repository, tag)
+        if place in self._answers:
+            known: T = self._answers[place]
+            return known
+        try:
+            answer = await question()
+        except ViewsLost:
+            return await self._ask(question)
+        if at is not None and self._at is at is self._remembered_at:
+            self._answers[place] = answer
+        return answer
+
     async def releases(self, repository: Repository) -> Sequence[ReleaseView]:
         """All live releases that have a format, highest first; empty where there is no package."""
         return await self._ask(lambda: self._views.releases(repository))
 
     async def default(self, repository: Repository) -> Release | None:
         """The highest release that has a format, pre-releases included."""
-        return await self._ask(lambda: self._views.default(repository))
+        return await self._remembered("default", repository, "", lambda: self._views.default(repository))
 
     async def exists(self, repository: Repository) -> bool:
         """Whether there is a live release with a format."""
@@ -184,7 +207,7 @@ class Catalog:
 
     async def channels_at(self, repository: Repository, tag: Tag) -> Sequence[Channel]:
         """Names, sorted, of the channels whose live current is the release of this tag."""
-        return await self._ask(lambda: self._views.channels_at(repository, tag))
+        return await self._remembered("channels", repository, tag, lambda: self._views.channels_at(repository, tag))
 
     async def channels(self, repository: Repository) -> Sequence[ChannelView]:
         """The channels with a live member, by name."""
