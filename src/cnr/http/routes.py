@@ -7,7 +7,6 @@ A path's segments walk a tree; static segments win over variables, and a trailin
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.domain.access import Action
