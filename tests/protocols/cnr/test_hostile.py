@@ -146,10 +146,7 @@ def test_a_query_of_a_megabyte(cnr: Cnr, package: str) -> None:
 @pytest.mark.parametrize("limit", ["-1", "0", "1000000000000000000", "abc", "1e9", "NaN", "", "0x10", " 5", "٥", "1;2"])
 def test_limits_of_a_page(cnr: Cnr, limit: str) -> None:
     for answer in (cnr.get(params={"limit": limit}), cnr.site("/api/v1/search", params={"q": "x", "limit": limit})):
-        if limit:
-            refused(answer, 400, "invalid-usage")
-        else:
-            done(answer)
+        refused(answer, 400, "invalid-usage")
     done(cnr.get(params={"n": limit, "last": limit}))
 
 
