@@ -5,6 +5,7 @@ import pytest
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.errors import (
     AmbiguousFormat,
+    DataCorrupt,
     InvalidArchive,
     InvalidQuery,
     PackageNotFound,
@@ -238,3 +239,11 @@ async def test_one_package_never_sees_the_files_of_another(registry: Registry) -
     await registry.publisher.publish(other, Release("1.0.0"), KPM, package({"x": b"y"}))
     with pytest.raises(PackageNotFound):
         await registry.packages.open(other, found.entry.tar_digest)
+
+
+async def test_bytes_that_are_gone_are_no_ordinary_absence(registry: Registry, blobs: MemoryBlobs) -> None:
+    found = await publish(registry, format=KPM, source=package({"data": bytes(range(256)) * 256}, level=0))
+    for blob_id in [blob async for blob in blobs.scan()]:
+        await blobs.delete(blob_id)
+    with pytest.raises(DataCorrupt):
+        await pulled(registry, found)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError, OutcomeUnknown, PackageNotFound
+from cnr.domain.errors import CnrError, DataCorrupt, OutcomeUnknown, PackageNotFound
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
 from cnr.store import keys
@@ -82,7 +82,10 @@ class Blobs:
         return record
 
     async def open(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> BlobReader:
-        """Bytes `start` to `stop` of a blob. Raises PackageNotFound where the repository has no such blob."""
+        """Bytes `start` to `stop` of a blob.
+
+        Raises PackageNotFound where the repository has no such blob, DataCorrupt where it should have.
+        """
         record = await self.find(repository, digest)
         if record is None:
             raise PackageNotFound("no such blob in this package", digest=digest)
@@ -93,6 +96,8 @@ class Blobs:
         try:
             return await self._core.blobs.open(record.blob_id, start, stop)
         except BlobNotFound:
+            if await self.find(repository, digest) == record:
+                raise DataCorrupt("the bytes of a stored blob are gone", digest=digest) from None
             raise PackageNotFound("no such blob in this package", digest=digest) from None
 
 
