@@ -26,6 +26,8 @@ threads = 16
 timeout = 0
 graceful_timeout = 10
 keepalive = 75
+# The most that gunicorn can: beyond its default of 4,094 it answers long queries with a page of its own.
+limit_request_line = 8190
 # The registry writes its own log of requests.
 accesslog = None
 # Newer gunicorns open a socket in the home folder through which they can be commanded; nobody here needs it.
