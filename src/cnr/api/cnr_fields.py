@@ -3,6 +3,7 @@
 Source: contracts/cnr.md section 2, "Parameters": JSON wins, whatever the Content-Type; invalid JSON is no JSON.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ class FieldReader:
         finally:
             document.close()
 
+
+_SCORE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+"""Not all that float() takes: it would let nan and inf through."""
 
 DEFAULT_FORMAT = "kpm"
 
@@ -157,9 +161,10 @@ class Page:
 
 def page(fields: Mapping[str, Any], *, default: int | None = None) -> Page:
     """The page that `limit` (1 to LIST_LIMIT) and `after` ask for. Raises InvalidUsage."""
-    text = str(fields.get("limit", "" if default is None else default))
-    if not text:
+    wanted = fields.get("limit", default)
+    if wanted is None:
         return Page(None, str(fields.get("after", "")))
+    text = str(wanted)
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LIST_LIMIT):
         raise InvalidUsage(f"limit is a number from 1 to {LIST_LIMIT}", limit=text[:20])
     return Page(int(text), str(fields.get("after", "")))
@@ -169,8 +174,7 @@ def rank(after: str) -> tuple[float, str] | None:
     """The place in a ranked search that `after` names: `score,ns/name`. Raises InvalidUsage."""
     if not after:
         return None
-    score, _, name = after.partition(",")
-    try:
-        return float(score), name
-    except ValueError:
-        raise InvalidUsage("after is what the Link header of the page before gave") from None
+    score, comma, name = after.partition(",")
+    if not (comma and _SCORE.fullmatch(score)):
+        raise InvalidUsage("after is what the Link header of the page before gave")
+    return float(score), name

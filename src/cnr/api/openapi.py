@@ -14,7 +14,7 @@ import yaml
 from cnr import __version__
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_errors import ERRORS
-from cnr.api.openapi_operations import GZIP, JSON, OPERATIONS, Answer, Operation, Query
+from cnr.api.openapi_operations import GZIP, JSON, OPERATIONS, SEMVER, Answer, Operation, Query
 from cnr.domain.errors import CnrError
 from cnr.http.errors import wire
 
@@ -41,20 +41,17 @@ TAGS: Final = {
 }
 
 _COMPONENT: Final = {"type": "string", "maxLength": 128, "pattern": r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$"}
-_NUMBER: Final = "(0|[1-9][0-9]*)"
-_PRE: Final = "(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
-_SEMVER: Final = rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PRE}(\.{_PRE})*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
 _EXACT: Final = "exact_release"
 VARIABLES: Final[Mapping[str, tuple[str, Any, Mapping[str, Any]]]] = {
     "namespace": ("The namespace.", "myname", _COMPONENT),
-    "name": ("The package's name in it.", "elasticsearch", _COMPONENT),
+    "name": ("The package's name in it. Both and the slash have at most 200 characters.", "elasticsearch", _COMPONENT),
     "release": (
         "A release, a range such as `>=1.0,<2.0` or `^1.2`, or `default` for the highest. Ranges take pre-releases "
         "only where they have a `-`.",
         "2.2.1",
         {"type": "string", "minLength": 1, "maxLength": 1024},
     ),
-    _EXACT: ("Exactly this release.", "2.2.1", {"type": "string", "maxLength": 128, "pattern": _SEMVER}),
+    _EXACT: ("Exactly this release.", "2.2.1", {"type": "string", "maxLength": 128, "pattern": SEMVER}),
     "media_type": (
         "The format; `-` is the only one that the release has.",
         "helm",

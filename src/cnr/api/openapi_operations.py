@@ -6,7 +6,7 @@ Errors are real exceptions: their status and code are read from the table that t
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -27,23 +27,40 @@ BLOB: Final = PACKAGE + "/blobs/sha256/{digest}"
 CHANNEL: Final = PACKAGE + "/channels/{channel}"
 
 
+_NAME: Final = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+_NUMBER: Final = "(0|[1-9][0-9]*)"
+_PRE: Final = "(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+SEMVER: Final = rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PRE}(\.{_PRE})*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+"""A strict SemVer version. Source: contracts/cnr.md section 1."""
+
+Blob = Annotated[str, Meta(description="Base64 of a gzipped tar. White space in it is ignored.")]
+Release = Annotated[str, Meta(description="A full SemVer 2.0.0 version.", pattern=SEMVER, max_length=128)]
+Format = Annotated[
+    str,
+    Meta(
+        description="The format: helm, kpm, docker-compose, … A full media type is reduced to it.",
+        pattern=rf"^({_NAME}|application/vnd\.(cnr|appr)\.package(-manifest)?\.{_NAME}\.v[0-9]+\.(json|tar\+gzip))$",
+    ),
+]
+
+
 class Push(msgspec.Struct, kw_only=True):
     """A release to publish. Other fields are ignored."""
 
-    blob: Annotated[str, Meta(description="Base64 of a gzipped tar. White space in it is ignored.")]
-    release: Annotated[str, Meta(description="A full SemVer 2.0.0 version.", examples=["2.2.1"])]
-    media_type: Annotated[str, Meta(description="The format: helm, kpm, docker-compose, …")] = DEFAULT_FORMAT
-    force: Annotated[bool | Literal["true", "false"], Meta(description="Replace what is there.")] = False
+    blob: Blob
+    release: Release
+    media_type: Format = DEFAULT_FORMAT
+    force: Annotated[Any, Meta(description="`true`, also as a word in any letter case: replace what is there.")] = False
     metadata: Annotated[dict[str, Any] | None, Meta(description="Kept, and shown with the manifest.")] = None
 
 
 class PushForm(msgspec.Struct, kw_only=True):
     """The same as a form."""
 
-    blob: str
-    release: str
-    media_type: str = DEFAULT_FORMAT
-    force: Literal["true", "false"] = "false"
+    blob: Blob
+    release: Release
+    media_type: Format = DEFAULT_FORMAT
+    force: str = ""
 
 
 class User(msgspec.Struct):
@@ -94,6 +111,17 @@ class Operation:
 
 SEED: Final = "myname/elasticsearch"
 DIGEST: Final = "72ed15c9a65961ecd034cca098ec18eb99002cd402824aae8a674a8ae41bd0ef"
+CHART: Final = (
+    "H4sIAGBoF1gAA+2XTY/aMBCGc86vGKlngk02iRpVq1aUQw+VKlr1bowhVp0P2QZp/33tZFkCy0dVAburnUdCBs/EMyR5XyfjgmkbPbBSBVeD"
+    "ONL0zo80S0h/bInTLKAxIUmaxkmSBoTSu3QUALleS1tWxjINELDKxvRE3rn4G6VipchBKGas5EYwzYuwqP1cYW1j8uFwKW2xmkW8LoePacPd"
+    "9LXQRtZVDiQaRSScC8O1bGw7NelnwlQYu1gp+Nn9nFRLWYmwZLKy7uOWyUOAAXxjFYzrxUI8wCfJ2y+f50Ia38O9W98lqzb1VyENjP0dDI2u"
+    "19KVBgYzZiTfq/w06LXkIgpf+rS/GkpWyYW7LGZ4vRpe41mWHNW/Y1//yYgEkFyvpS3vXP/b678j6oFZ84vtCmf9P4n3rn9KKEH/vwWskb83"
+    "/r2m4R9ZzXPnz61NhqWz2jmzzHvtoY0CQLGZ6LwYNhasn2cBFEJLy5Z+WxGqDE0juD+oqbV9NP1ufa6kqGy3nIvl8HFESC/eCKH70biNGqEE"
+    "t7U+3cdLn+pXyTH968vJ/6z+M0r39J+kNEP934KD+p+KRknO/CPcuK6srpVysru6G+iurMmB/rOoAawoG8Ws6PL6TXoON+rpN3uu4U2HHl73"
+    "n1Y9gxNVAGTZ/tOdYD6KaES3pTc2uFnvqcaPvgkei3oT/F93m06+fP0+icr5Re+qXc7pn9L9/Z+6SdT/Lfiw+6IUhvhOhSAIgiAIgiAIgiAI"
+    "giAIgiBvnr97lKMIACgAAA=="
+)
+"""The chart that the examples are about, so that the one of a push can be sent as it stands: 583 bytes of gzip."""
 _BLOB: Final = "H4sIAGBoF1gAA+2X…KMIACgAAA=="
 
 _MANIFEST: Final = {
@@ -174,7 +202,7 @@ _LIMIT = Query(
 )
 _FORMAT_FILTER = Query("media_type", "Only this format; a full media type is reduced to it.", _TEXT)
 _AS_JSON = Query("format", "`json`, in this spelling: the file as base64 in JSON. Anything else: the file.", _TEXT)
-_FORCE = Query("force", "`true`: replace what is there. The body wins.", {"type": "string", "enum": ["true", "false"]})
+_FORCE = Query("force", "`true`, in any letter case: replace what is there. The body wins.", _TEXT)
 _LINK: Final = MappingProxyType({"Link": 'The next page, `rel="next"`, where `limit` was given and there may be more.'})
 _DISPOSITION: Final = MappingProxyType({"Content-Disposition": "The name under which to keep the file."})
 
@@ -237,7 +265,11 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (
             Query("q", "The words.", _TEXT),
             _LIMIT,
-            Query("after", "Where the page before ended: what its Link header says.", _TEXT),
+            Query(
+                "after",
+                "Where the page before ended: what its Link header says.",
+                {"type": "string", "pattern": r"^([0-9]{1,9}(\.[0-9]{1,9})?,.*)?$"},
+            ),
         ),
     ),
     ("GET", PACKAGE): Operation(
@@ -259,7 +291,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (_BAD_NAME, _NO_FIELD, _EXISTS, _TAKEN, _FULL, _TOO_LARGE, _BAD_RELEASE, _BAD_ARCHIVE, *_WRITE),
         (_FORCE,),
         {
-            JSON: (Push, {"blob": _BLOB, "release": "2.2.1", "media_type": "helm"}),
+            JSON: (Push, {"blob": CHART, "release": "2.2.1", "media_type": "helm"}),
             "application/x-www-form-urlencoded": (PushForm, None),
             "multipart/form-data": (PushForm, None),
         },
