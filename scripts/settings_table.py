@@ -23,7 +23,7 @@ def rendered() -> str:
 def _line(row: Row) -> str:
     names = ", ".join(f"`{name}`" for name in row.env)
     flag = f"`{row.flag}`" if row.flag else ""
-    default = row.default if " " in row.default else f"`{row.default}`" if row.default else ""
+    default = row.default if row.default == "none" or " " in row.default else f"`{row.default}`"
     return f"| {names} | {flag} | {default} | {row.help} |"
 
 
