@@ -14,7 +14,8 @@ import yaml
 from cnr import __version__
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_errors import ERRORS
-from cnr.api.openapi_operations import GZIP, JSON, OPERATIONS, SEMVER, Answer, Operation, Query
+from cnr.api.openapi_bodies import SEMVER
+from cnr.api.openapi_operations import GZIP, JSON, OPERATIONS, Answer, Operation, Query
 from cnr.domain.errors import CnrError
 from cnr.http.errors import wire
 
