@@ -35,7 +35,7 @@ class BlobFiles:
 
     async def pull(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
         found = await self._packages.find(readable(namespace, name), release, media_type)
-        if request.query_params.get("format") == "json":
+        if _wants_json(request):
             return await self._as_json(request, found)
         file = messages.file_name(found.package, found.release)
         return await self._gzip(request, found.package, found.entry.tar_digest, file)
@@ -45,7 +45,7 @@ class BlobFiles:
 
     async def blob(self, request: Request, namespace: str, name: str, digest: str) -> Response:
         package, wanted = await self._wanted(namespace, name, digest)
-        if request.query_params.get("format") == "json":
+        if _wants_json(request):
             return await self._blob_as_json(request, package, wanted)
         return await self._gzip(request, package, wanted, messages.file_name(package, wanted[:8]))
 
@@ -104,6 +104,11 @@ class BlobFiles:
             return Response(headers=headers)
         reader = await self._packages.open(package, digest)
         return StreamResponse(_wrapped(before, reader, after + b"\n"), headers=headers)
+
+
+def _wants_json(request: Request) -> bool:
+    """Whether `format` in the query string, and nowhere else, is `json` exactly. Most requests have no query."""
+    return bool(request.scope["query_string"]) and request.query_params.get("format") == "json"
 
 
 async def _wrapped(before: bytes, reader: BlobReader, after: bytes) -> AsyncIterator[bytes]:
