@@ -1,5 +1,6 @@
 """What all protocol adapters do alike: find the route, authorise, run the handler, render what it raised."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cnr.domain.access import Access, Grant
-from cnr.domain.errors import CnrError
+from cnr.domain.errors import CnrError, OutcomeUnknown
 from cnr.domain.names import Repository
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
@@ -81,6 +82,10 @@ class Adapter:
             return self._failure(exc)
         except ClientDisconnect:
             return Response(status_code=499)
+        except asyncio.CancelledError:
+            # Servers cancel what is still under way when their time to stop is over. This is the last word to a
+            # client that waits; without it it would get the server's own bare 500.
+            return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"))
         except Exception:
             _log.exception("unexpected error", extra={"route": route.path})
             return self._render(500, self._codes.internal, "the server failed on this request; its log says more", {})
