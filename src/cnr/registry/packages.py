@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cnr.domain.digest import TarDigest
-from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound
+from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound, StoreUnavailable
 from cnr.domain.names import Channel, Format, PackageName
-from cnr.domain.version import DEFAULT, Release, is_release, order_key, release_of, resolve, tag_of
+from cnr.domain.version import DEFAULT, RELEASE_LIMIT, Release, is_release, order_key, release_of, resolve, tag_of
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.release import Composer, Formats
@@ -17,6 +18,8 @@ from cnr.store.records import ContentsRecord, DeletedTag, FormatEntry, ReleaseTa
 
 ANY_FORMAT = "-"
 """In place of a format: the only one that the release has."""
+_LOOKS: Final = 10
+"""How often a release may vanish between the view and its record before a query gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,12 @@ class Packages:
         exact = query.replace(" ", "")
         if is_release(exact) and (record := await self._record(package, Release(exact))):
             return Release(exact), record
-        while True:
+        for _ in range(_LOOKS):
             release = await self._select(package, query)
             if record := await self._record(package, release):
                 return release, record
             # deleted since the view was read: the next look does not show it
+        raise StoreUnavailable(f"the list of {package}'s releases names some that are not there; try again")
 
     async def _select(self, package: PackageName, query: str) -> Release:
         if query == DEFAULT:
@@ -68,7 +72,7 @@ class Packages:
         releases = [view.release for view in await self._core.catalog.releases(package.repository)]
         if not releases:
             raise no_package(package)
-        found = resolve(query, releases)
+        found = await self._core.work(len(releases) * (RELEASE_LIMIT + len(query)), lambda: resolve(query, releases))
         if found is None:
             raise ReleaseNotFound(
                 f"no release of {package} matches {query!r}", package=str(package), release_query=query
