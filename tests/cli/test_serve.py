@@ -233,7 +233,11 @@ def test_a_port_that_is_taken(workers: str, tmp_path: Path) -> None:
         (["--storage", "floppy"], "--storage is 'floppy': there is no such storage; use filesystem."),
         (["--host", "198.51.100.1"], "this machine has no such address; choose another with --host"),
         (["--workers", "none"], "--workers is 'none': use a number from 1 to 256."),
-        (["--access-log", "/nonexistent/log"], "No such file or directory: /nonexistent/log"),
+        (
+            ["--access-log", "/nonexistent/log"],
+            "/nonexistent/log cannot be used as the access log (CNR_ACCESS_LOG): No such file or directory",
+        ),
+        (["--spool", "/dev/null"], "/dev/null cannot be used as the spool (CNR_SPOOL): File exists"),
     ],
 )
 def test_a_mistake_is_one_sentence(options: list[str], reason: str, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def push(fields: Mapping[str, Any], limits: Limits) -> Push:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if name not in fields:
-        raise InvalidUsage(f"the field {name} is missing")
+        raise InvalidUsage(f"the field {name} is missing (a body that is no JSON object counts as none)")
     if not isinstance(value, str):
         raise InvalidUsage(f"the field {name} must be a string")
     return value
