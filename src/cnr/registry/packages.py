@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cnr.domain.digest import TarDigest
+from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound, StoreUnavailable
 from cnr.domain.names import Channel, Format, PackageName
 from cnr.domain.version import DEFAULT, RELEASE_LIMIT, Release, is_release, order_key, release_of, resolve, tag_of
@@ -14,7 +14,7 @@ from cnr.registry.release import Composer, Formats
 from cnr.registry.tags import Tags, no_format, no_package, no_release
 from cnr.store import keys
 from cnr.store.base import BlobReader
-from cnr.store.records import ContentsRecord, DeletedTag, FormatEntry, ReleaseTag
+from cnr.store.records import BlobRecord, ContentsRecord, DeletedTag, FormatEntry, ReleaseTag
 
 ANY_FORMAT = "-"
 """In place of a format: the only one that the release has."""
@@ -30,6 +30,15 @@ class Published:
     release: Release
     format: Format
     entry: FormatEntry
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A gzip file of a package: digest and bytes of the gzip itself."""
+
+    digest: Digest
+    size: int
+    record: BlobRecord
 
 
 class Packages:
@@ -112,23 +121,26 @@ class Packages:
         if not await self._core.catalog.exists(package.repository):
             raise no_blob(package, digest)
 
-    async def size(self, package: PackageName, digest: TarDigest) -> int:
-        """Bytes of the package's one gzip file of a tar. Raises PackageNotFound."""
-        return (await self._contents(package, digest)).size
-
-    async def open(self, package: PackageName, digest: TarDigest) -> BlobReader:
+    async def file(self, package: PackageName, digest: TarDigest) -> File:
         """The package's one gzip file of a tar. Raises PackageNotFound.
 
         Source: contracts/cnr.md section 1: show, pull and blob agree on one file.
         """
-        contents = await self._contents(package, digest)
-        return await self._blobs.open(package.repository, contents.digest)
-
-    async def _contents(self, package: PackageName, digest: TarDigest) -> ContentsRecord:
-        record = await self._core.read(keys.contents(package.repository, digest), ContentsRecord)
-        if not isinstance(record, ContentsRecord):
+        contents = await self._core.read(keys.contents(package.repository, digest), ContentsRecord)
+        if not isinstance(contents, ContentsRecord):
             raise no_blob(package, digest)
-        return record
+        record = await self._blobs.find(package.repository, contents.digest)
+        if record is None:
+            raise no_blob(package, digest)
+        return File(contents.digest, record.size, record)
+
+    async def read(self, package: PackageName, file: File) -> BlobReader:
+        """The bytes of a file that was just found. Raises PackageNotFound if it was deleted meanwhile."""
+        return await self._blobs.read(package.repository, file.digest, file.record)
+
+    async def open(self, package: PackageName, digest: TarDigest) -> BlobReader:
+        """`read` of `file`."""
+        return await self.read(package, await self.file(package, digest))
 
     async def delete(self, package: PackageName, release: str, format: str) -> Published:
         """Delete one format of an exact release; the last one takes the release with it, also out of its channels.
