@@ -121,21 +121,25 @@ class App:
         self._app: ASGIApp | None = None
 
     async def startup(self) -> None:
-        """Open the stores in this process and this event loop. Raises as open_registry does."""
+        """Open the stores in this process and this event loop. Raises as open_registry does; then nothing is open."""
+        async with AsyncExitStack() as stack:
+            self._app = await self._make(stack)
+            self._stack = stack.pop_all()
+
+    async def _make(self, stack: AsyncExitStack) -> ASGIApp:
         config = self._config
-        registry = await self._stack.enter_async_context(open_registry(config))
+        registry = await stack.enter_async_context(open_registry(config))
         views_begun = asyncio.create_task(_bring_views_up(registry))
-        self._stack.callback(views_begun.cancel)
+        stack.callback(views_begun.cancel)
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
         site = Site(fields, registry.ready, public_url=config.public_url)
-        app: ASGIApp = cnr_api.adapter(registry, fields, site, OpenAuthority().authorize)
-        app = EarlyAnswers(app)
+        app = EarlyAnswers(cnr_api.adapter(registry, fields, site, OpenAuthority().authorize))
         log = _open_access_log(config.access_log)
         if log is not None:
-            self._stack.callback(log.close)
-        self._app = AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+            stack.callback(log.close)
+        return AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
 
     async def shutdown(self) -> None:
         """Let go of everything; open requests must have ended."""

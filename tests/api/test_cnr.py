@@ -1,5 +1,6 @@
 """The CNR API as an ASGI application: where it is mounted, what a hostile head makes of it, and unchanged files."""
 
+import threading
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from tests.protocols.cnr.packages import b64, chart
 
 from cnr.app import App
-from cnr.config import Config
+from cnr.config import Config, ConfigError
 
 P = "/api/v1/packages"
 BLOB = chart("app")
@@ -129,3 +130,11 @@ async def test_after_null_is_no_after(app: App) -> None:
     async with client(app) as http:
         found = await http.request("GET", P, json={"after": None, "limit": 5})
     assert [item["name"] for item in found.json()] == ["ns/app"]
+
+
+async def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+    """Where no lifespan is spoken each request tries anew: what is left open then adds up."""
+    app = App(Config.load({"DATABASE_URL": str(tmp_path), "CNR_ACCESS_LOG": str(tmp_path / "none" / "log")}))
+    with pytest.raises(ConfigError):
+        await app.startup()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("cnr")]
