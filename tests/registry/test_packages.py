@@ -1,6 +1,7 @@
 """The rules of packages: publishing, finding, formats and deletion."""
 
 import pytest
+from tests.faults.faulty import Fault, FaultyRecords, Plan
 
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.errors import (
@@ -13,6 +14,7 @@ from cnr.domain.errors import (
     RecordFull,
     ReleaseExists,
     ReleaseNotFound,
+    StoreTrouble,
     StoreUnavailable,
     TooLarge,
 )
@@ -25,12 +27,22 @@ from cnr.registry.registry import Registry
 from cnr.store import keys
 from cnr.store.base import ABSENT, Version
 from cnr.store.memory_blobs import MemoryBlobs
-from cnr.store.records import BlobRecord, PlainTag, Pointer, ReferrerRecord, ReleaseTag, Repo, decode, encode
+from cnr.store.records import (
+    INLINE_MANIFEST,
+    BlobRecord,
+    PlainTag,
+    Pointer,
+    ReferrerRecord,
+    ReleaseTag,
+    Repo,
+    decode,
+    encode,
+)
 from cnr.store.sqlite import SqliteRecords
 from cnr.store.views import Change, FormatRow, ReleaseRow
 from cnr.store.views_sqlite import SqliteViews
 
-from .conftest import APP, chart, package
+from .conftest import APP, MakeRegistry, chart, package
 
 HELM, KPM, COMPOSE = Format("helm"), Format("kpm"), Format("docker-compose")
 
@@ -291,3 +303,27 @@ async def test_a_list_that_names_what_is_not_there_ends_in_an_error(registry: Re
     await views.apply([change], since=cursor, until=cursor)
     with pytest.raises(StoreUnavailable):
         await registry.packages.find(APP, ">=1", "helm")
+
+
+async def test_a_push_beside_a_record_that_cannot_be_read_is_told_that_it_happened(
+    registry: Registry, records: SqliteRecords
+) -> None:
+    await records.put(keys.tag(APP.repository, "0.1.0"), b"junk", expect=ABSENT)
+    await publish(registry)
+    assert (await registry.packages.find(APP, "1.0.0", "helm")).release == "1.0.0"
+    with pytest.raises(StoreTrouble):
+        await registry.packages.find(APP, "0.1.0", "helm")
+
+
+async def test_a_large_manifest_that_gets_no_record_leaves_no_bytes(
+    make_registry: MakeRegistry, records: SqliteRecords, blobs: MemoryBlobs, views: SqliteViews
+) -> None:
+    data = b"{" + b" " * INLINE_MANIFEST + b"}"
+    registry = make_registry(FaultyRecords(records, Plan.at(2, Fault.FAIL)), blobs, views)
+    with pytest.raises(StoreUnavailable):
+        await registry.manifests.store(APP.repository, data, INDEX_TYPE, origin="client")
+    assert [blob_id async for blob_id in blobs.scan()] == []
+    pointer = await registry.manifests.store(APP.repository, data, INDEX_TYPE, origin="client")
+    record = await registry.manifests.find(APP.repository, pointer)
+    assert record is not None
+    assert await registry.manifests.data(record) == data

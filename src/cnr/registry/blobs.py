@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError, DataCorrupt, OutcomeUnknown, PackageNotFound, StoreUnavailable
+from cnr.domain.errors import DataCorrupt, PackageNotFound, StoreUnavailable
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
 from cnr.store import keys
@@ -36,17 +36,11 @@ class Blobs:
     async def _store_large(self, repository: Repository, digest: Digest, size: int, source: Source) -> None:
         blob_id = self._core.new_id()
         stored = await self._core.blobs.put(blob_id, self._core.stream(source))
-        if stored != size:
-            await self._core.blobs.delete(blob_id)
-            raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
         wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
-        try:
+        async with self._core.storing(blob_id):
+            if stored != size:
+                raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
             kept = await self._record(repository, digest, wanted)
-        except OutcomeUnknown:
-            raise  # the record may name these bytes
-        except CnrError:
-            await self._core.blobs.delete(blob_id)
-            raise
         if kept.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
 
