@@ -83,7 +83,7 @@ class Adapter:
         except asyncio.CancelledError:
             # Servers cancel what is still under way when their time to stop is over. This is the last word to a
             # client that waits; without it it would get the server's own bare 500.
-            return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"))
+            return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"), scope)
         except Exception:
             _log_failure(scope)
             return self._render(500, self._codes.internal, "the server failed on this request; its log says more", {})
