@@ -31,11 +31,19 @@ class Blobs:
             data = await self._core.work(size, lambda: b"".join(source.chunks()))
             await self._record(repository, digest, BlobRecord(size=size, touched_at=self._core.clock(), data=data))
         else:
-            await self._store_large(repository, digest, size, source)
+            blob_id = self._core.new_id()
+            await self._core.blobs.put(blob_id, self._core.stream(source))
+            await self.adopt(repository, digest, size, blob_id)
 
-    async def _store_large(self, repository: Repository, digest: Digest, size: int, source: Source) -> None:
-        blob_id = self._core.new_id()
-        await self._core.blobs.put(blob_id, self._core.stream(source))
+    async def keep(self, repository: Repository, digest: Digest, data: bytes) -> None:
+        """Make `data`, at most INLINE_BLOB bytes that hash to `digest`, a live blob of the repository. Idempotent."""
+        await self._record(repository, digest, BlobRecord(size=len(data), touched_at=self._core.clock(), data=data))
+
+    async def adopt(self, repository: Repository, digest: Digest, size: int, blob_id: str) -> None:
+        """Make the stored bytes `blob_id`, which hash to `digest`, a live blob of the repository.
+
+        They are deleted where that blob has bytes already, and where this fails for certain.
+        """
         wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
         try:
             kept = await self._record(repository, digest, wanted)
@@ -46,6 +54,25 @@ class Blobs:
             raise
         if kept.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
+
+    async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
+        """Make a blob of `source` one of `repository` too, with bytes of its own; whether `source` has it."""
+        record = await self.find(source, digest)
+        if record is None:
+            return False
+        if source == repository or await self.revive(repository, digest):
+            return await self.revive(repository, digest)
+        if record.data is not None:
+            await self.keep(repository, digest, record.data)
+            return True
+        assert record.blob_id is not None
+        blob_id = self._core.new_id()
+        try:
+            await self._core.blobs.copy(record.blob_id, blob_id)
+        except BlobNotFound:
+            return False
+        await self.adopt(repository, digest, record.size, blob_id)
+        return True
 
     async def _record(self, repository: Repository, digest: Digest, wanted: BlobRecord) -> BlobRecord:
         def change(before: BlobRecord | None) -> BlobRecord:

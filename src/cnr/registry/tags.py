@@ -35,6 +35,16 @@ class Tags:
         record = await self.get(repository, tag)
         return record if isinstance(record, ReleaseTag) else None
 
+    async def known(self, repository: Repository) -> bool:
+        """Whether anything was ever pushed to the repository and is not swept yet."""
+        if await self._core.read(keys.repo(repository), Repo) is not None:
+            return True
+        prefixes = (keys.tags(repository), keys.manifests(repository), keys.blobs(repository))
+        for prefix in prefixes:
+            if await self._core.records.scan(prefix, limit=1):
+                return True
+        return False
+
     async def require_package(self, package: PackageName) -> None:
         """Raises PackageNotFound unless the package has a live release."""
         if not await self._core.catalog.exists(package.repository):
