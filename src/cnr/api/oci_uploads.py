@@ -59,18 +59,11 @@ class UploadRoutes:
 
     async def _mount(self, repository: Repository, digest: Digest, source: str | None) -> bool:
         if source is None:
-            return await self._registry.blobs.revive(repository, digest) or await self._mount_any(repository, digest)
+            return await self._registry.blobs.mount_any(repository, digest)
         try:
             return await self._registry.blobs.mount(repository, digest, readable(source))
         except InvalidName:
             return False
-
-    async def _mount_any(self, repository: Repository, digest: Digest) -> bool:
-        """Mount from whichever repository has the blob."""
-        for other in await self._registry.catalog.repositories():
-            if await self._registry.blobs.mount(repository, digest, other):
-                return True
-        return False
 
     async def status(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)

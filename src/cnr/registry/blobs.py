@@ -1,6 +1,7 @@
 """Blobs of a repository: a record that says they are there, and the bytes, in it or under its id."""
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,12 @@ from cnr.store import keys
 from cnr.store.base import BlobNotFound, BlobReader
 from cnr.store.records import INLINE_BLOB, BlobRecord
 from cnr.store.update import KEEP, Keep
+
+
+SEARCHED: Final = 200
+"""Repositories that are looked at for a mount that names none."""
+_LAST: Final = "~"
+"""Above every digest."""
 
 
 class Blobs:
@@ -102,6 +109,30 @@ class Blobs:
         key = keys.blob(repository, digest)
         swap = await self._core.updater.update(key, BlobRecord, change, durable=self._core.facts_durable)
         return swap.after is not None
+
+    async def mount_any(self, repository: Repository, digest: Digest) -> bool:
+        """As `mount`, from whichever repository has the blob: of the same namespace first, among SEARCHED in all.
+
+        The client uploads what is not found, so a large registry may look at some only.
+        """
+        if await self.revive(repository, digest):
+            return True
+        first = keys.blobs(Repository(repository.partition("/")[0])).removesuffix("/")
+        for after, searched in ((first, SEARCHED), (keys.BLOBS, SEARCHED // 2)):
+            async for other in self._repositories(after, searched):
+                if await self.mount(repository, digest, other):
+                    return True
+        return False
+
+    async def _repositories(self, after: str, limit: int) -> AsyncIterator[Repository]:
+        """Repositories with blobs, in the order of their keys; from one to the next without reading what is between."""
+        for _ in range(limit):
+            found = await self._core.records.scan(keys.BLOBS, after=after, limit=1)
+            if not found:
+                return
+            repository = keys.split(found[0].key).repository
+            yield repository
+            after = keys.blobs(repository) + _LAST
 
     async def find(self, repository: Repository, digest: Digest) -> BlobRecord | None:
         """The blob's record, condemned or not; None where there is none."""
