@@ -14,7 +14,6 @@ from cnr.store.base import BlobNotFound, BlobReader
 from cnr.store.records import INLINE_BLOB, BlobRecord
 from cnr.store.update import KEEP, Keep
 
-
 SEARCHED: Final = 200
 """Repositories that are looked at for a mount that names none."""
 _LAST: Final = "~"

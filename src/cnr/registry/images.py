@@ -16,7 +16,7 @@ from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.references import Pushed, References
 from cnr.registry.retag import Retagger, Wanted
-from cnr.registry.tags import Tags
+from cnr.registry.tags import Tags, afterwards
 from cnr.store import keys, records
 from cnr.store.records import (
     AnyTag,
@@ -172,7 +172,8 @@ class Images:
         record = await self._manifests.get(repository, digest)
         if record is None or not await self._remove(repository, Pointer(digest, record.born)):
             raise await self._missing(repository, digest)
-        await self._sweep(repository, Pointer(digest, record.born))
+        with afterwards(f"tags of {repository} that name a deleted manifest stay until they are swept"):
+            await self._sweep(repository, Pointer(digest, record.born))
 
     async def _remove(self, repository: Repository, pointer: Pointer) -> bool:
         def change(before: ManifestRecord | None) -> ManifestRecord | Delete | Keep:
@@ -183,10 +184,11 @@ class Images:
         gone = swap.before
         if gone is None or swap.after is not None:
             return False
-        if gone.blob_id:
-            await self._core.blobs.delete(gone.blob_id)
-        if gone.subject:
-            await self._unlist(repository, gone.subject, pointer)
+        with afterwards(f"what is left of {repository} {pointer.digest} stays until it is swept"):
+            if gone.blob_id:
+                await self._core.blobs.delete(gone.blob_id)
+            if gone.subject:
+                await self._unlist(repository, gone.subject, pointer)
         return True
 
     async def _unlist(self, repository: Repository, subject: Digest, pointer: Pointer) -> None:

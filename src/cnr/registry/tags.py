@@ -67,7 +67,7 @@ class Tags:
 
         Never fails: the release is there, and what `repos/` misses now the next release settles.
         """
-        with _afterwards(repository):
+        with afterwards(f"the age of {repository} is not written yet"):
             await self._arrive(repository, tag, created_at)
 
     async def _arrive(self, repository: Repository, tag: Tag, created_at: int) -> None:
@@ -101,7 +101,7 @@ class Tags:
         Scans again after the swap, so that a release that came in between keeps the package. Never fails, as
         `arrived`.
         """
-        with _afterwards(repository):
+        with afterwards(f"the age of {repository} is not written yet"):
             await self._leave(repository)
 
     async def _leave(self, repository: Repository) -> None:
@@ -122,12 +122,12 @@ class Tags:
 
 
 @contextmanager
-def _afterwards(repository: Repository) -> Iterator[None]:
-    """What comes after the swap that made a change may not turn it into an error."""
+def afterwards(left_undone: str) -> Iterator[None]:
+    """What comes after the swap that made a change may not turn it into an error; the log says what is missing."""
     try:
         yield
     except StoreTrouble as exc:
-        _log.warning("the age of %s is not written yet: %s", repository, exc.message)
+        _log.warning("%s: %s", left_undone, exc.message)
 
 
 def _empty(before: Repo | None) -> Repo | Keep:

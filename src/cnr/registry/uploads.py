@@ -6,6 +6,7 @@ A session that nobody touches is garbage collection's. Source: design/architectu
 """
 
 import hashlib
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError, InvalidDigest, OutcomeUnknown, OutOfOrder, UploadNotFound
+from cnr.domain.errors import CnrError, InvalidDigest, OutcomeUnknown, OutOfOrder, StoreTrouble, UploadNotFound
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
@@ -27,6 +28,8 @@ JOIN_BELOW: Final = 8 * 1024 * 1024
 _PIECE: Final = 1024 * 1024
 
 Chunks = AsyncIterable[bytes]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,7 @@ class Uploads:
         parts = (*kept, added) if added.size else kept
         after = msgspec.structs.replace(session, parts=parts, touched_at=self._core.clock())
         await self._swap(upload_id, session, after, [added])
-        for part in [last] if last else [added] if not added.size else []:
-            await self._core.blobs.delete(part.id)
+        await self._drop([last] if last else [] if added.size else [added])
         return Upload(upload_id, after.size)
 
     async def finish(
@@ -137,9 +139,13 @@ class Uploads:
             raise
 
     async def _drop(self, parts: Sequence[UploadPart]) -> None:
+        """Delete pieces that nothing names any more. Never fails: what is left is garbage collection's."""
         for part in parts:
-            if part.id:
-                await self._core.blobs.delete(part.id)
+            try:
+                if part.id:
+                    await self._core.blobs.delete(part.id)
+            except StoreTrouble as exc:
+                _log.warning("a piece of an upload stays until it is swept: %s", exc.message)
 
     async def _receive(self, digest: Digest, chunks: Chunks) -> "_Arrived":
         """All bytes of a blob: kept in memory while they are few, else stored under an id."""
