@@ -144,6 +144,9 @@ async def test_a_manifest_is_deleted_by_one_swap(fault: Fault, make_world: Calla
         registry = world.registry()
         there = [await resolves(registry, tag) for tag in ("1.0.0", "stable", "other")]
         assert there in ([True] * 3, [False] * 3), f"{fault.name} at call {call}: {plan.log}"
+        await attempt(deletes("1.0.0"), registry)
+        assert await registry.catalog.packages(limit=1) == []
+        assert await registry.listing.tags(REPO) == []
         await world.close()
 
 

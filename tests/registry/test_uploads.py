@@ -152,6 +152,16 @@ async def test_a_blob_that_is_pushed_while_it_is_deleted_stays(registry: Registr
     assert await read(registry, LARGE) == LARGE
 
 
+async def test_a_condemned_blob_lives_again_when_it_is_wanted(registry: Registry) -> None:
+    digest = sha256(LARGE)
+    await registry.uploads.take(REPO, digest, chunks(LARGE))
+    await registry.blob_deletes._condemn(REPO, digest)
+    assert await registry.blobs.revive(REPO, digest)
+    found = await registry.blobs.find(REPO, digest)
+    assert found is not None
+    assert found.state == "live"
+
+
 Operation = Callable[[Registry], Awaitable[object]]
 
 

@@ -31,6 +31,8 @@ class BlobRoutes:
 
     async def get(self, request: Request, name: str, reference: str) -> Response:
         repository, digest = readable(name), parse_digest(reference)
+        if request.method == "HEAD":
+            await self._blobs.revive(repository, digest)  # who asks so is about to name it in a manifest
         record = await self._blobs.find(repository, digest)
         if record is None:
             raise no_blob(digest)
@@ -46,7 +48,7 @@ class BlobRoutes:
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(record.size)})
         start, stop = (part.start, part.stop) if part else (0, None)
-        reader = await self._blobs.open(repository, digest, start, stop)
+        reader = await self._blobs.read(repository, digest, record, start, stop)
         if reader.data is not None:
             return _whole(reader.data, headers, part)
         return BlobResponse(reader, headers=headers, part=part)

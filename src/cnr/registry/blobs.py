@@ -146,6 +146,12 @@ class Blobs:
         record = await self.find(repository, digest)
         if record is None:
             raise PackageNotFound("no such blob in this package", digest=digest)
+        return await self.read(repository, digest, record, start, stop)
+
+    async def read(
+        self, repository: Repository, digest: Digest, record: BlobRecord, start: int = 0, stop: int | None = None
+    ) -> BlobReader:
+        """As `open`, of a blob whose record was found just now."""
         if record.data is not None:
             part = record.data[start:stop]
             return BlobReader(record.size, _once(part), part)

@@ -6,6 +6,7 @@ to 3; contracts/oci-helm.md 1.4, 6.3, 6.4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from cnr.domain.digest import Digest
@@ -170,10 +171,11 @@ class Images:
         Raises ManifestNotFound, RepositoryNotFound.
         """
         record = await self._manifests.get(repository, digest)
-        if record is None or not await self._remove(repository, Pointer(digest, record.born)):
-            raise await self._missing(repository, digest)
+        removed = record is not None and await self._remove(repository, Pointer(digest, record.born))
         with afterwards(f"tags of {repository} that name a deleted manifest stay until they are swept"):
-            await self._sweep(repository, Pointer(digest, record.born))
+            await self._sweep(repository, digest)
+        if not removed:
+            raise await self._missing(repository, digest)
 
     async def _remove(self, repository: Repository, pointer: Pointer) -> bool:
         def change(before: ManifestRecord | None) -> ManifestRecord | Delete | Keep:
@@ -198,18 +200,26 @@ class Images:
         key = keys.referrer(repository, subject, pointer.digest)
         await self._core.updater.update(key, ReferrerRecord, change)
 
-    async def _sweep(self, repository: Repository, pointer: Pointer) -> None:
-        """Take the deleted manifest out of all tags. A release loses that format; the others stay in the CNR view."""
+    async def _sweep(self, repository: Repository, digest: Digest) -> None:
+        """Take the deleted manifest out of all tags. A release loses that format; the others stay in the CNR view.
+
+        Also what an earlier delete, of a server that stopped, left behind.
+        """
         prefix, after, was_package = keys.tags(repository), "", False
         while found := await self._core.records.scan(prefix, after=after, limit=_PAGE):
             for entry in found:
                 record: TagRecord = records.decode(AnyTag, entry.value)
-                if _points_at(record, pointer):
-                    await self._core.updater.update(entry.key, AnyTag, lambda before: _without(before, pointer))
+                for pointer in await self._dead(repository, record, digest):
+                    await self._core.updater.update(entry.key, AnyTag, partial(_without, pointer))
                     was_package = was_package or isinstance(record, ReleaseTag)
             after = found[-1].key
         if was_package:
             await self._tags.left(repository)
+
+    async def _dead(self, repository: Repository, record: TagRecord, digest: Digest) -> list[Pointer]:
+        """What the tag names of this digest and is gone; for ever, since a `born` never comes again."""
+        named = {pointer for pointer in _pointers(record) if pointer.digest == digest}
+        return [pointer for pointer in named if await self._manifests.find(repository, pointer) is None]
 
     async def _missing(self, repository: Repository, reference: str) -> ManifestNotFound | RepositoryNotFound:
         if not await self._tags.known(repository):
@@ -230,14 +240,15 @@ def _deleted(before: TagRecord | None) -> TagRecord | Delete | Keep:
     return DELETE
 
 
-def _points_at(record: TagRecord, pointer: Pointer) -> bool:
+def _pointers(record: TagRecord) -> list[Pointer]:
     if isinstance(record, ReleaseTag):
-        return pointer in (record.manifest, record.index, *(entry.manifest for entry in record.formats.values()))
-    return isinstance(record, PlainTag) and record.manifest == pointer
+        indexes = [record.index] if record.index else []
+        return [record.manifest, *indexes, *(entry.manifest for entry in record.formats.values())]
+    return [record.manifest] if isinstance(record, PlainTag) else []
 
 
-def _without(before: TagRecord | None, pointer: Pointer) -> TagRecord | Delete | Keep:
-    if before is None or not _points_at(before, pointer):
+def _without(pointer: Pointer, before: TagRecord | None) -> TagRecord | Delete | Keep:
+    if before is None or pointer not in _pointers(before):
         return KEEP
     if not isinstance(before, ReleaseTag):
         return DELETE
