@@ -33,12 +33,16 @@ from cnr.store.records import (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tag that may be pointed at a manifest. `release` and `found` where the tag is a version."""
+    """A tag that may be pointed at a manifest. `release` where the tag is a version.
+
+    `found`: the formats that the manifest gives to the release; None where the tag pointed at it already, so that
+    nothing was looked into.
+    """
 
     tag: Tag
     manifest: Manifest
     release: Release | None
-    found: Found
+    found: Found | None
 
 
 class Retagger:
@@ -60,10 +64,10 @@ class Retagger:
         """
         release = release_of(tag)
         if release is None:
-            return Wanted(tag, manifest, None, {})
+            return Wanted(tag, manifest, None, None)
         before = await self._live(repository, await self._tags.get(repository, tag))
         if before is not None and before.manifest == pointer:
-            return Wanted(tag, manifest, release, {})
+            return Wanted(tag, manifest, release, None)
         found = await self._formats.find(repository, release, manifest)
         _refuse_other(tag, before, found)
         return Wanted(tag, manifest, release, found)
@@ -86,13 +90,17 @@ class Retagger:
 
     async def _point_release(self, repository: Repository, wanted: Wanted, release: Release, pointer: Pointer) -> None:
         created_at = max(self._core.clock(), await self._core.catalog.newest_seen(repository) + 1)
-        entries = await self._formats.entries(repository, wanted.found, pointer, created_at=created_at)
+        found, entries = wanted.found, None
         while True:
             seen = await self._tags.get(repository, wanted.tag)
             before = await self._live(repository, seen)
             if before is not None and before.manifest == pointer:
                 return
-            _refuse_other(wanted.tag, before, wanted.found)
+            if found is None:
+                found = await self._formats.find(repository, release, wanted.manifest)
+            _refuse_other(wanted.tag, before, found)
+            if entries is None:
+                entries = await self._formats.entries(repository, found, pointer, created_at=created_at)
             old = before.formats if before else {}
             formats = {**old}
             for format, entry in entries.items():
