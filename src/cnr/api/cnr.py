@@ -35,7 +35,7 @@ def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Auth
         authorize=authorize,
         locate=locate,
         codes=CODES,
-        headers=((b"access-control-allow-origin", b"*"),),
+        headers=((b"access-control-allow-origin", b"*"), (b"x-content-type-options", b"nosniff")),
     )
 
 

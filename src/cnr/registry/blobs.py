@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError, DataCorrupt, OutcomeUnknown, PackageNotFound
+from cnr.domain.errors import DataCorrupt, PackageNotFound, StoreUnavailable
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
 from cnr.store import keys
@@ -38,7 +38,10 @@ class Blobs:
             await self._record(repository, digest, BlobRecord(size=size, touched_at=self._core.clock(), data=data))
         else:
             blob_id = self._core.new_id()
-            await self._core.blobs.put(blob_id, self._core.stream(source))
+            stored = await self._core.blobs.put(blob_id, self._core.stream(source))
+            if stored != size:
+                await self._core.blobs.delete(blob_id)
+                raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
             await self.adopt(repository, digest, size, blob_id)
 
     async def keep(self, repository: Repository, digest: Digest, data: bytes) -> None:
@@ -51,13 +54,8 @@ class Blobs:
         They are deleted where that blob has bytes already, and where this fails for certain.
         """
         wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
-        try:
+        async with self._core.storing(blob_id):
             kept = await self._record(repository, digest, wanted)
-        except OutcomeUnknown:
-            raise  # the record may name these bytes
-        except CnrError:
-            await self._core.blobs.delete(blob_id)
-            raise
         if kept.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
 
@@ -151,7 +149,7 @@ class Blobs:
     async def read(
         self, repository: Repository, digest: Digest, record: BlobRecord, start: int = 0, stop: int | None = None
     ) -> BlobReader:
-        """As `open`, of a blob whose record was found just now."""
+        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile."""
         if record.data is not None:
             part = record.data[start:stop]
             return BlobReader(record.size, _once(part), part)

@@ -63,7 +63,8 @@ class Manifests:
 
         key = keys.manifest(repository, digest)
         durable = durable or self._core.facts_durable
-        swap = await self._core.updater.update(key, ManifestRecord, change, durable=durable)
+        async with self._core.storing(blob_id):
+            swap = await self._core.updater.update(key, ManifestRecord, change, durable=durable)
         assert swap.after is not None
         if blob_id and swap.after.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)

@@ -11,7 +11,7 @@ import msgspec
 from cnr.domain.archive import inspect
 from cnr.domain.chart import summarize
 from cnr.domain.digest import Digest
-from cnr.domain.errors import NameTaken, ReleaseExists, StoreUnavailable
+from cnr.domain.errors import ReleaseExists, StoreUnavailable
 from cnr.domain.manifest import MANIFEST_TYPE, Layer
 from cnr.domain.names import Format, PackageName
 from cnr.domain.version import Release, tag_of
@@ -20,7 +20,7 @@ from cnr.registry.core import Core, Source, together
 from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
-from cnr.registry.release import Composer, Formats
+from cnr.registry.release import PLACEHOLDER, Composer, Formats, Recipe
 from cnr.registry.tags import Tags
 from cnr.store import keys
 from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag
@@ -58,26 +58,15 @@ class Publisher:
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
-        await self._refuse_existing(package, release, format, force)
         moment = created_at if created_at is not None else await self._now(package)
-        entry = await self._facts(Push(package, release, format, source, contents, moment), metadata)
-
-        def with_format(formats: Formats) -> Formats:
-            if format in formats and not force:
-                raise _exists(package, release, format)
-            return {**formats, format: entry}
-
-        before, _ = await self._composer.recompose(package, release, with_format)
+        push = Push(package, release, format, source, contents, moment)
+        likely = _entry(push, PLACEHOLDER, _own(push), metadata)
+        await self._composer.check(package, release, _with(push, likely, force))
+        entry = await self._facts(push, metadata)
+        before, _ = await self._composer.recompose(package, release, _with(push, entry, force))
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)
         return Published(package, release, format, entry)
-
-    async def _refuse_existing(self, package: PackageName, release: Release, format: Format, force: bool) -> None:
-        before = await self._tags.release(package.repository, tag_of(release))
-        if before is not None and format in before.formats and not force:
-            raise _exists(package, release, format)
-        if before is not None and not before.formats:
-            raise NameTaken(f"{package} {release} is a tag on something that is no package")
 
     async def _now(self, package: PackageName) -> int:
         """The time of this push: after every one that this host's views show, also where the clock went back."""
@@ -91,57 +80,77 @@ class Publisher:
         )
         try:
             for _ in range(_ATTEMPTS):
-                held, gone = await self._held(push)
+                held, swept = await self._held(push)
                 plan = draft(push, chart, Layer(held.digest, held.size, push.contents.tar_digest), shaped)
-                if (pointer := await self._write(push, plan, held, gone)) is not None:
+                if (pointer := await self._write(push, plan, held, swept)) is not None:
                     return _entry(push, pointer, held, metadata)
         finally:
             if shaped is not None:
                 shaped.close()
         raise StoreUnavailable("what was written for this push was swept several times over; try again")
 
-    async def _held(self, push: Push) -> tuple[ContentsRecord, Digest | None]:
+    async def _held(self, push: Push) -> tuple[ContentsRecord, ContentsRecord | None]:
         """Which gzip the package serves for this tar: the stored one if it is there, else the pushed one.
 
-        With it the digest of a stored one whose blob is gone.
+        With it the record that names a gzip which was swept.
         """
-        own = ContentsRecord(digest=push.contents.digest, size=push.contents.size)
         found = await self._core.read(_contents_key(push), ContentsRecord)
         if not isinstance(found, ContentsRecord):
-            return own, None
+            return _own(push), None
         if await self._blobs.revive(push.package.repository, found.digest):
             return msgspec.structs.replace(found, state="live"), None
-        return own, found.digest
+        return _own(push), found
 
-    async def _write(self, push: Push, plan: Draft, held: ContentsRecord, gone: Digest | None) -> Pointer | None:
-        """Write blobs, contents and manifest side by side; None if another's contents came first or a blob went."""
+    async def _write(
+        self, push: Push, plan: Draft, held: ContentsRecord, swept: ContentsRecord | None
+    ) -> Pointer | None:
+        """Write blobs and manifest side by side, then contents; None if another's contents came first or a blob went.
+
+        In this order, because who finds contents without their blob takes them for swept, and puts his own there.
+        """
         repository = push.package.repository
         parts = plan.parts
         if held.digest == push.contents.digest:
             parts = (Part(held.digest, held.size, push.source), *parts)
-        claimed, pointer, *_ = await together(
-            self._claim(push, held, gone),
+        pointer, *_ = await together(
             self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
             *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
         )
+        claimed = await self._claim(push, held, swept)
         digests = {held.digest, *(part.digest for part in parts)}
         if claimed != held.digest or not await self._manifests.present(repository, digests):
             return None
         found: Pointer = pointer
         return found
 
-    async def _claim(self, push: Push, held: ContentsRecord, gone: Digest | None) -> Digest:
-        """Make `held` the package's gzip of this tar, unless it has one that is not `gone`; returns which it has."""
+    async def _claim(self, push: Push, held: ContentsRecord, swept: ContentsRecord | None) -> Digest:
+        """Make `held` the package's gzip of this tar, unless it has one that is not `swept`; returns which it has."""
 
         def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
-            if before is None or before.digest == gone or (before.digest == held.digest and before.state != "live"):
+            if before is None or (swept is not None and before.write == swept.write):
                 return held
-            return KEEP
+            condemned = before.digest == held.digest and before.state != "live"
+            return held if condemned else KEEP
 
         durable = self._core.facts_durable
         swap = await self._core.updater.update(_contents_key(push), ContentsRecord, change, durable=durable)
         assert swap.after is not None
         return swap.after.digest
+
+
+def _own(push: Push) -> ContentsRecord:
+    return ContentsRecord(digest=push.contents.digest, size=push.contents.size)
+
+
+def _with(push: Push, entry: FormatEntry, force: bool) -> Recipe:
+    """Adds the pushed format, or raises ReleaseExists."""
+
+    def recipe(formats: Formats) -> Formats:
+        if push.format in formats and not force:
+            raise _exists(push.package, push.release, push.format)
+        return {**formats, push.format: entry}
+
+    return recipe
 
 
 def _contents_key(push: Push) -> str:

@@ -141,7 +141,8 @@ class PushedFormats:
         there = isinstance(found, ContentsRecord) and await self._blobs.revive(repository, found.digest)
 
         def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
-            if before is None or (before.digest == getattr(found, "digest", None) and not there):
+            swept = isinstance(found, ContentsRecord) and not there
+            if before is None or (swept and before.write == found.write):
                 return own
             if before.state != "live":
                 return ContentsRecord(digest=before.digest, size=before.size)
