@@ -260,6 +260,9 @@ def test_case_101_a_channel_without_releases_is_absent(oci: Oci) -> None:
     assert oci.call("DELETE", "manifests/1.0.0").status_code == 202
     assert oci.get("manifests/stable").status_code == 404
     assert oci.tags() == []
+    assert oci.chart("1.0.0").status_code == 201
+    assert oci.get("manifests/stable").status_code == 404, "what was deleted does not rise again"
+    assert oci.tags() == ["1.0.0"]
 
 
 def test_case_105_signatures_stay_listed(oci: Oci) -> None:
