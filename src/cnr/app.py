@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cnr.api import cnr as cnr_api
+from cnr.api import oci as oci_api
 from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
 from cnr.auth.authority import OpenAuthority
@@ -56,6 +57,16 @@ def strict_clock(wall: Callable[[], int] = time.time_ns) -> Callable[[], int]:
         return last
 
     return now
+
+
+def by_first_segment(protocols: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIApp:
+    """Gives each request to the protocol whose name is the first segment of its path."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = protocols.get(scope["path"][1:].partition("/")[0], others)
+        await chosen(scope, receive, send)
+
+    return app
 
 
 @asynccontextmanager
@@ -135,7 +146,10 @@ class App:
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
         site = Site(fields, registry.ready, public_url=config.public_url)
-        app = EarlyAnswers(cnr_api.adapter(registry, fields, site, OpenAuthority().authorize))
+        authorize = OpenAuthority().authorize
+        oci = oci_api.adapter(registry, authorize, stall_s=config.body_timeout)
+        app: ASGIApp = by_first_segment({"v2": oci}, cnr_api.adapter(registry, fields, site, authorize))
+        app = EarlyAnswers(app)
         log = _open_access_log(config.access_log)
         if log is not None:
             stack.callback(log.close)

@@ -49,3 +49,8 @@ def verified(chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
         yield chunk
     if running.hexdigest() != expected:
         raise InvalidDigest("the bytes do not have this digest", digest=digest)
+
+
+def digest_of(data: bytes, algorithm: str) -> Digest:
+    """The digest of `data` by a registered algorithm, `sha256` or `sha512`."""
+    return Digest(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")

@@ -8,18 +8,29 @@ CnrError
 │   ├── InvalidQuery         a release query that cannot be parsed
 │   ├── InvalidDigest        a digest that is malformed, or that the bytes do not have
 │   ├── InvalidArchive       not base64, not gzip, not a tar
+│   ├── InvalidManifest      an OCI manifest that cannot be read, or is not what its type says
+│   │   └── ReferenceMissing   it names blobs or manifests that the repository does not have
+│   ├── InvalidSize          an upload's lengths contradict one another
+│   ├── TooManyTags          more tags in one request than are taken
 │   ├── AmbiguousFormat      format "-" where the release has none or several
 │   └── TooLarge             beyond a documented limit
 ├── Missing
 │   ├── PackageNotFound      no such package; or format, blob or exact release in it
+│   ├── RepositoryNotFound   nothing was ever pushed there
+│   ├── ManifestNotFound     no such tag or manifest in the repository
+│   ├── BlobUnknown          no such blob in the repository
+│   ├── UploadNotFound       no such upload: never begun, finished, given up, or of another repository
 │   ├── ReleaseNotFound      a valid query that matches nothing
 │   └── ChannelNotFound
 ├── Conflict               what is stored forbids it
 │   ├── ReleaseExists        this release already has this format
 │   ├── NameTaken            the tag is in use for another kind of thing
+│   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
+│   ├── BlobInUse            a manifest needs the blob
 │   └── RecordFull           one more entry would pass a record's size limit
 ├── Denied                 the caller may not
 │   ├── Unauthorized         wrong credentials
+│   ├── Immutable            a release's tag may not move to other content
 │   └── Forbidden            known, but without the right
 └── StoreTrouble           not the caller's fault
     ├── StoreUnavailable     the store cannot be reached; nothing was changed
@@ -68,6 +79,22 @@ class InvalidArchive(BadInput):
     """The blob is not base64, not gzip, or not a tar."""
 
 
+class InvalidManifest(BadInput):
+    """An OCI manifest that cannot be read, or whose bytes say another type than its sender."""
+
+
+class ReferenceMissing(InvalidManifest):
+    """A manifest names what its repository does not have. Details: `missing`, a list of digests."""
+
+
+class InvalidSize(BadInput):
+    """The lengths that a piece of an upload declares contradict one another."""
+
+
+class TooManyTags(BadInput):
+    """More tags in one request than are taken. Details: `limit`."""
+
+
 class AmbiguousFormat(BadInput):
     """Format "-" needs exactly one format. Details: `package`, `release`, `media_types`."""
 
@@ -82,6 +109,22 @@ class Missing(CnrError):
 
 class PackageNotFound(Missing):
     """No such package, format, blob or exact release. Details: `package`, `release`, `media_type`."""
+
+
+class RepositoryNotFound(Missing):
+    """Nothing is in this repository. Details: `name`."""
+
+
+class ManifestNotFound(Missing):
+    """The repository has no such tag or manifest. Details: `name`, `reference`."""
+
+
+class BlobUnknown(Missing):
+    """The repository has no such blob. Details: `digest`."""
+
+
+class UploadNotFound(Missing):
+    """The repository has no such open upload."""
 
 
 class ReleaseNotFound(Missing):
@@ -104,6 +147,14 @@ class NameTaken(Conflict):
     """A tag of this name exists and is of another kind."""
 
 
+class OutOfOrder(Conflict):
+    """A piece of an upload does not begin where the last one ended. Nothing was changed. Details: `offset` in bytes."""
+
+
+class BlobInUse(Conflict):
+    """A manifest or a release of the repository needs the blob. Details: `digest`."""
+
+
 class RecordFull(Conflict):
     """One more entry would make a record larger than a store must accept."""
 
@@ -114,6 +165,10 @@ class Denied(CnrError):
 
 class Unauthorized(Denied):
     """The credentials are wrong."""
+
+
+class Immutable(Denied):
+    """A release's tag may not move to other content. Details: `tag`."""
 
 
 class Forbidden(Denied):

@@ -56,6 +56,7 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     artifact_type: str | None = None
     annotations: dict[str, str] | None = None
     data: str | None = None
+    urls: tuple[str, ...] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

@@ -1,6 +1,7 @@
 """Blobs of a repository: a record that says they are there, and the bytes, in it or under its id."""
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,11 @@ from cnr.store import keys
 from cnr.store.base import BlobNotFound, BlobReader
 from cnr.store.records import INLINE_BLOB, BlobRecord
 from cnr.store.update import KEEP, Keep
+
+SEARCHED: Final = 200
+"""Repositories that are looked at for a mount that names none."""
+_LAST: Final = "~"
+"""Above every digest."""
 
 
 class Blobs:
@@ -31,18 +37,46 @@ class Blobs:
             data = await self._core.work(size, lambda: b"".join(source.chunks()))
             await self._record(repository, digest, BlobRecord(size=size, touched_at=self._core.clock(), data=data))
         else:
-            await self._store_large(repository, digest, size, source)
+            blob_id = self._core.new_id()
+            stored = await self._core.blobs.put(blob_id, self._core.stream(source))
+            if stored != size:
+                await self._core.blobs.delete(blob_id)
+                raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
+            await self.adopt(repository, digest, size, blob_id)
 
-    async def _store_large(self, repository: Repository, digest: Digest, size: int, source: Source) -> None:
-        blob_id = self._core.new_id()
-        stored = await self._core.blobs.put(blob_id, self._core.stream(source))
+    async def keep(self, repository: Repository, digest: Digest, data: bytes) -> None:
+        """Make `data`, at most INLINE_BLOB bytes that hash to `digest`, a live blob of the repository. Idempotent."""
+        await self._record(repository, digest, BlobRecord(size=len(data), touched_at=self._core.clock(), data=data))
+
+    async def adopt(self, repository: Repository, digest: Digest, size: int, blob_id: str) -> None:
+        """Make the stored bytes `blob_id`, which hash to `digest`, a live blob of the repository.
+
+        They are deleted where that blob has bytes already, and where this fails for certain.
+        """
         wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
         async with self._core.storing(blob_id):
-            if stored != size:
-                raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
             kept = await self._record(repository, digest, wanted)
         if kept.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
+
+    async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
+        """Make a blob of `source` one of `repository` too, with bytes of its own; whether `source` has it."""
+        record = await self.find(source, digest)
+        if record is None:
+            return False
+        if source == repository or await self.revive(repository, digest):
+            return await self.revive(repository, digest)
+        if record.data is not None:
+            await self.keep(repository, digest, record.data)
+            return True
+        assert record.blob_id is not None
+        blob_id = self._core.new_id()
+        try:
+            await self._core.blobs.copy(record.blob_id, blob_id)
+        except BlobNotFound:
+            return False
+        await self.adopt(repository, digest, record.size, blob_id)
+        return True
 
     async def _record(self, repository: Repository, digest: Digest, wanted: BlobRecord) -> BlobRecord:
         def change(before: BlobRecord | None) -> BlobRecord:
@@ -72,6 +106,30 @@ class Blobs:
         key = keys.blob(repository, digest)
         swap = await self._core.updater.update(key, BlobRecord, change, durable=self._core.facts_durable)
         return swap.after is not None
+
+    async def mount_any(self, repository: Repository, digest: Digest) -> bool:
+        """As `mount`, from whichever repository has the blob: of the same namespace first, among SEARCHED in all.
+
+        The client uploads what is not found, so a large registry may look at some only.
+        """
+        if await self.revive(repository, digest):
+            return True
+        first = keys.blobs(Repository(repository.partition("/")[0])).removesuffix("/")
+        for after, searched in ((first, SEARCHED), (keys.BLOBS, SEARCHED // 2)):
+            async for other in self._repositories(after, searched):
+                if await self.mount(repository, digest, other):
+                    return True
+        return False
+
+    async def _repositories(self, after: str, limit: int) -> AsyncIterator[Repository]:
+        """Repositories with blobs, in the order of their keys; from one to the next without reading what is between."""
+        for _ in range(limit):
+            found = await self._core.records.scan(keys.BLOBS, after=after, limit=1)
+            if not found:
+                return
+            repository = keys.split(found[0].key).repository
+            yield repository
+            after = keys.blobs(repository) + _LAST
 
     async def find(self, repository: Repository, digest: Digest) -> BlobRecord | None:
         """The blob's record, condemned or not; None where there is none."""

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from cnr.domain.digest import Digest, sha256
-from cnr.domain.errors import DataCorrupt
+from cnr.domain.errors import DataCorrupt, InvalidManifest
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Bytes, Core
@@ -29,12 +29,16 @@ class Manifests:
         *,
         origin: Literal["client", "server"],
         subject: Digest | None = None,
+        digest: Digest | None = None,
+        durable: bool = False,
     ) -> Pointer:
         """Make `data` a manifest of the repository, and return what a tag may point at.
 
-        One that is there keeps its `born`; what a client pushed stays a client's.
+        `digest` is the sha256 unless given. `durable` where no tag follows that would make it so. One that is there
+        keeps its `born`; what a client pushed stays a client's. Raises InvalidManifest where it is there as another
+        media type.
         """
-        digest = sha256(data)
+        digest = digest or sha256(data)
         blob_id = None if len(data) <= INLINE_MANIFEST else self._core.new_id()
         if blob_id:
             await self._core.blobs.put(blob_id, self._core.stream(Bytes(data)))
@@ -52,12 +56,15 @@ class Manifests:
         def change(before: ManifestRecord | None) -> ManifestRecord:
             if before is None:
                 return wanted
+            if before.media_type != media_type:
+                raise InvalidManifest(f"this manifest is here already, as {before.media_type}", digest=digest)
             kept = "client" if "client" in (before.origin, origin) else "server"
             return msgspec.structs.replace(before, origin=kept, pushed_at=wanted.pushed_at)
 
         key = keys.manifest(repository, digest)
+        durable = durable or self._core.facts_durable
         async with self._core.storing(blob_id):
-            swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
+            swap = await self._core.updater.update(key, ManifestRecord, change, durable=durable)
         assert swap.after is not None
         if blob_id and swap.after.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
@@ -67,6 +74,11 @@ class Manifests:
         """The manifest that `pointer` names; None if it was deleted, even if it came again."""
         record: ManifestRecord | None = await self._core.read(keys.manifest(repository, pointer.digest), ManifestRecord)
         return record if record is not None and record.born == pointer.born else None
+
+    async def get(self, repository: Repository, digest: Digest) -> ManifestRecord | None:
+        """The manifest of this digest; None where there is none."""
+        record: ManifestRecord | None = await self._core.read(keys.manifest(repository, digest), ManifestRecord)
+        return record
 
     async def data(self, record: ManifestRecord) -> bytes:
         """The manifest's bytes."""
@@ -85,10 +97,13 @@ class Manifests:
         subject: Digest,
         digest: Digest,
         row: ReferrerRecord,
+        *,
+        durable: bool = False,
     ) -> None:
         """List manifest `digest` among the referrers of `subject`."""
         key = keys.referrer(repository, subject, digest)
-        await self._core.updater.update(key, ReferrerRecord, lambda _: row, durable=self._core.facts_durable)
+        durable = durable or self._core.facts_durable
+        await self._core.updater.update(key, ReferrerRecord, lambda _: row, durable=durable)
 
     async def present(self, repository: Repository, digests: Iterable[Digest]) -> bool:
         """Whether all these blobs are there, after the manifest that names them was written.

@@ -1,13 +1,20 @@
 """The registry: one object that every protocol adapter works with."""
 
+from cnr.registry.blob_deletes import BlobDeletes
 from cnr.registry.blobs import Blobs
 from cnr.registry.channels import Channels
 from cnr.registry.core import Core
+from cnr.registry.images import Images
+from cnr.registry.listing import Listing
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Packages
 from cnr.registry.publish import Publisher
+from cnr.registry.pushed_formats import PushedFormats
+from cnr.registry.references import References
 from cnr.registry.release import Composer
+from cnr.registry.retag import Retagger
 from cnr.registry.tags import Tags
+from cnr.registry.uploads import Uploads
 
 
 class Registry:
@@ -23,6 +30,13 @@ class Registry:
         self.packages = Packages(core, self.tags, self.blobs, composer)
         self.publisher = Publisher(core, self.tags, self.blobs, self.manifests, composer)
         self.channels = Channels(core, self.tags)
+        self.uploads = Uploads(core, self.blobs)
+        self.blob_deletes = BlobDeletes(core, self.blobs, self.manifests, self.tags)
+        self.listing = Listing(core, self.tags, self.manifests)
+        formats = PushedFormats(core, self.blobs, self.manifests)
+        retag = Retagger(core, self.tags, self.manifests, formats, composer)
+        references = References(self.blobs, self.manifests)
+        self.images = Images(core, self.tags, self.manifests, references, retag)
 
     async def ready(self) -> None:
         """Raises StoreUnavailable while the stores or the views cannot be used."""

@@ -79,11 +79,11 @@ class Composer:
             return DeletedTag(contents={token: entry.tar_digest for token, entry in old.items()})
         _require_room(release, formats)
         born = before.born if isinstance(before, ReleaseTag) else self._core.new_id()
-        index = await self._index(repository, release, formats) if len(formats) > 1 else None
+        index = await self.index(repository, release, formats) if len(formats) > 1 else None
         target = formats[HELM].manifest if HELM in formats else index or next(iter(formats.values())).manifest
         return ReleaseTag(born=born, manifest=target, index=index, formats=formats)
 
-    async def _index(self, repository: Repository, release: Release, formats: Formats) -> Pointer:
+    async def index(self, repository: Repository, release: Release, formats: Formats) -> Pointer:
         """Write the index over `formats`, and its row among the referrers of the helm manifest."""
         children = await self._children(repository, formats)
         subject = next((child for child in children if child.format == HELM), None)

@@ -38,6 +38,16 @@ class Tags:
         record = await self.get(repository, tag)
         return record if isinstance(record, ReleaseTag) else None
 
+    async def known(self, repository: Repository) -> bool:
+        """Whether anything was ever pushed to the repository and is not swept yet."""
+        if await self._core.read(keys.repo(repository), Repo) is not None:
+            return True
+        prefixes = (keys.tags(repository), keys.manifests(repository), keys.blobs(repository))
+        for prefix in prefixes:
+            if await self._core.records.scan(prefix, limit=1):
+                return True
+        return False
+
     async def require_package(self, package: PackageName) -> None:
         """Raises PackageNotFound unless the package has a live release."""
         if not await self._core.catalog.exists(package.repository):
@@ -62,7 +72,7 @@ class Tags:
 
         Never fails: the release is there, and what `repos/` misses now the next release settles.
         """
-        with _afterwards(repository):
+        with afterwards(f"the age of {repository} is not written yet"):
             await self._arrive(repository, tag, created_at)
 
     async def _arrive(self, repository: Repository, tag: Tag, created_at: int) -> None:
@@ -93,7 +103,7 @@ class Tags:
 
     async def left(self, repository: Repository) -> None:
         """After a release was deleted: without another live one the package is empty. Never fails, as `arrived`."""
-        with _afterwards(repository):
+        with afterwards(f"the age of {repository} is not written yet"):
             await self._settle(repository)
 
     async def _settle(self, repository: Repository) -> None:
@@ -119,12 +129,12 @@ class Tags:
 
 
 @contextmanager
-def _afterwards(repository: Repository) -> Iterator[None]:
-    """What comes after the swap that made a change may not turn it into an error."""
+def afterwards(left_undone: str) -> Iterator[None]:
+    """What comes after the swap that made a change may not turn it into an error; the log says what is missing."""
     try:
         yield
     except StoreTrouble as exc:
-        _log.warning("the age of %s is not written yet: %s", repository, exc.message)
+        _log.warning("%s: %s", left_undone, exc.message)
 
 
 def _swap(seen: Repo, wanted: Repo, now: Repo | None) -> Repo | Keep:

@@ -69,8 +69,18 @@ def blob(repository: Repository, digest: Digest) -> str:
     return f"blobs/{_flat(repository)}/{digest}"
 
 
+def blobs(repository: Repository) -> str:
+    """The prefix of all blobs of a repository."""
+    return f"blobs/{_flat(repository)}/"
+
+
 def contents(repository: Repository, digest: TarDigest) -> str:
     return f"contents/{_flat(repository)}/{digest}"
+
+
+def all_contents(repository: Repository) -> str:
+    """The prefix of all contents of a repository."""
+    return f"contents/{_flat(repository)}/"
 
 
 def referrer(repository: Repository, subject: Digest, digest: Digest) -> str:

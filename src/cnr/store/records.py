@@ -12,7 +12,7 @@ import msgspec
 
 from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.errors import DataCorrupt, StoreTrouble, StoreUnavailable
-from cnr.domain.names import Format, Tag
+from cnr.domain.names import Format, Repository, Tag
 
 FORMAT = 1
 _FORMAT_BYTE = bytes([FORMAT])
@@ -144,6 +144,28 @@ class ReferrerRecord(Stored, frozen=True, kw_only=True):
     release: Tag | None = None
 
 
+class UploadPart(msgspec.Struct, frozen=True):
+    """Bytes of an upload, stored under `id`. `sha256` is 64 hex digits."""
+
+    id: str
+    size: int
+    sha256: str
+
+
+class UploadRecord(Stored, frozen=True, kw_only=True):
+    """uploads/: an open upload. Its parts, one after another, are the bytes that have come."""
+
+    repository: Repository
+    started_at: int
+    touched_at: int
+    parts: tuple[UploadPart, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come: the offset at which the next piece begins."""
+        return sum(part.size for part in self.parts)
+
+
 INLINE_MANIFEST = 128 * 1024
 INLINE_BLOB = 16 * 1024
 TAG_LIMIT = 400 * 1024
@@ -153,7 +175,7 @@ T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Repo, AnyTag, ManifestRecord, BlobRecord, ContentsRecord, ReferrerRecord)
+    for kind in (Repo, AnyTag, ManifestRecord, BlobRecord, ContentsRecord, ReferrerRecord, UploadRecord)
 }
 
 

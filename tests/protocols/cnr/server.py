@@ -73,6 +73,7 @@ class Server:
             "DATABASE_URL": str(self.store),
             "PORT": str(self.port),
             "WORKERS": str(workers),
+            **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
             **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

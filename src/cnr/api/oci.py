@@ -1,0 +1,61 @@
+"""The OCI distribution API over the registry. Source: OCI distribution 1.1; contracts/oci-helm.md section 1."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cnr.api.oci_blobs import BlobRoutes
+from cnr.api.oci_errors import CODES, ERRORS, render
+from cnr.api.oci_lists import ListRoutes
+from cnr.api.oci_manifests import ManifestRoutes
+from cnr.api.oci_router import OciRouter
+from cnr.api.oci_uploads import UploadRoutes
+from cnr.domain.errors import InvalidName
+from cnr.domain.names import Repository, parse_repository
+from cnr.http.adapter import Adapter, Authorize
+from cnr.http.json_response import json_response
+from cnr.http.routes import Route
+from cnr.registry.registry import Registry
+
+VERSION_HEADER = (b"docker-distribution-api-version", b"registry/2.0")
+"""On every answer: old clients look for it."""
+
+
+def adapter(registry: Registry, authorize: Authorize, *, stall_s: float) -> Adapter:
+    """The OCI API as an ASGI application. `stall_s`: seconds after which a body that stands still is given up."""
+    routes = [
+        Route("GET", "/v2/", base, "public"),
+        Route("GET", "/v2/_oci/ext/discover", extensions, "public"),
+        *UploadRoutes(registry, stall_s).routes(),
+        *BlobRoutes(registry).routes(),
+        *ManifestRoutes(registry, stall_s).routes(),
+        *ListRoutes(registry).routes(),
+    ]
+    return Adapter(
+        OciRouter(routes),
+        errors=ERRORS,
+        render=render,
+        authorize=authorize,
+        locate=locate,
+        codes=CODES,
+        headers=(VERSION_HEADER,),
+    )
+
+
+async def base(request: Request) -> Response:
+    """That this is a registry."""
+    return json_response({})
+
+
+async def extensions(request: Request) -> Response:
+    """Which extensions there are: none."""
+    return json_response({"extensions": []})
+
+
+def locate(values: Mapping[str, str]) -> Repository | None:
+    """The repository that a route's variables name, for authorisation."""
+    try:
+        return parse_repository(values["name"])
+    except (KeyError, InvalidName):
+        return None

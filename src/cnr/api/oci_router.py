@@ -1,0 +1,57 @@
+"""Routes below /v2/: repository names have slashes, so a path is split at its rightmost marker.
+
+`v2/a/manifests/b/manifests/latest` is repository `a/manifests/b`. Source: contracts/oci-helm.md 1.1.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
+
+MARKERS: Final = ("/blobs/uploads/", "/blobs/", "/manifests/", "/referrers/")
+"""What stands between a name and what is asked of it; a longer one wins over a shorter at the same place."""
+FIXED: Final = ("/v2/", "/v2/_catalog", "/v2/_oci/ext/discover")
+TAGS: Final = "/tags/list"
+
+_START: Final = "/v2/"
+
+
+class OciRouter(Router):
+    """Finds routes whose paths are `/v2/{name}<marker>{reference}`, `/v2/{name}/tags/list` or one of FIXED."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        super().__init__(())
+        self.routes = tuple(routes)
+        self._table: dict[str, dict[str, Route]] = {}
+        for route in self.routes:
+            self._table.setdefault(route.path, {})[route.method] = route
+
+    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """As Router.match."""
+        pattern, values = _split(path)
+        methods = self._table.get(pattern)
+        if methods is None:
+            raise RouteNotFound(path)
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            raise MethodNotAllowed(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
+        return route, values
+
+
+def _split(path: str) -> tuple[str, dict[str, str]]:
+    """The pattern of a path, and the values of its variables."""
+    if path == "/v2":
+        return _START, {}
+    if path in FIXED:
+        return path, {}
+    if path.endswith(TAGS):
+        return "/v2/{name}/tags/list", {"name": path[len(_START) : -len(TAGS)]}
+    if path.endswith("/blobs/uploads"):
+        path += "/"
+    at, marker = max(((path.rfind(marker), marker) for marker in MARKERS), key=lambda found: (found[0], len(found[1])))
+    if at < len(_START):
+        return "", {}
+    name, reference = path[len(_START) : at], path[at + len(marker) :]
+    if not reference and marker == MARKERS[0]:
+        return "/v2/{name}/blobs/uploads/", {"name": name}
+    return f"/v2/{{name}}{marker}{{reference}}", {"name": name, "reference": reference}

@@ -1,0 +1,119 @@
+"""Uploads of blobs over the OCI API: at once, in pieces, or mounted. Source: OCI distribution 1.1, "Pushing blobs"."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cnr.api.oci_names import readable, writable
+from cnr.domain.digest import Digest, parse_digest
+from cnr.domain.errors import InvalidDigest, InvalidName, InvalidSize
+from cnr.domain.names import Repository
+from cnr.http.body import body_chunks
+from cnr.http.routes import Route
+from cnr.registry.registry import Registry
+from cnr.registry.uploads import Upload
+
+BLOB_LIMIT: Final = 1 << 62
+"""Bytes of a blob: the disk decides."""
+
+_CONTENT_RANGE: Final = re.compile(r"(?:bytes )?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
+_ALGORITHMS: Final = ("sha256", "sha512")
+
+
+class UploadRoutes:
+    """The handlers."""
+
+    def __init__(self, registry: Registry, stall_s: float) -> None:
+        self._registry = registry
+        self._uploads = registry.uploads
+        self._stall_s = stall_s
+
+    def routes(self) -> list[Route]:
+        """The route table."""
+        path = "/v2/{name}/blobs/uploads/"
+        one = path + "{reference}"
+        return [
+            Route("POST", path, self.begin, "push"),
+            Route("GET", one, self.status, "pull"),
+            Route("PATCH", one, self.append, "push"),
+            Route("PUT", one, self.finish, "push"),
+            Route("DELETE", one, self.cancel, "push"),
+        ]
+
+    async def begin(self, request: Request, name: str) -> Response:
+        repository, query = writable(name), request.query_params
+        if query.get("digest-algorithm", "sha256") not in _ALGORITHMS:
+            raise InvalidDigest("the digest algorithms are sha256 and sha512")
+        if "mount" in query:
+            digest = parse_digest(query["mount"])
+            if await self._mount(repository, digest, query.get("from")):
+                return _created(repository, digest)
+        elif "digest" in query:
+            digest = parse_digest(query["digest"])
+            await self._uploads.take(repository, digest, self._body(request))
+            return _created(repository, digest)
+        return _progress(repository, await self._uploads.begin(repository), 202)
+
+    async def _mount(self, repository: Repository, digest: Digest, source: str | None) -> bool:
+        if source is None:
+            return await self._registry.blobs.mount_any(repository, digest)
+        try:
+            return await self._registry.blobs.mount(repository, digest, readable(source))
+        except InvalidName:
+            return False
+
+    async def status(self, request: Request, name: str, reference: str) -> Response:
+        repository = readable(name)
+        return _progress(repository, await self._uploads.find(repository, reference), 204)
+
+    async def append(self, request: Request, name: str, reference: str) -> Response:
+        repository = writable(name)
+        upload = await self._uploads.append(repository, reference, self._body(request), at=_offset(request))
+        return _progress(repository, upload, 202)
+
+    async def finish(self, request: Request, name: str, reference: str) -> Response:
+        repository = writable(name)
+        if "digest" not in request.query_params:
+            raise InvalidDigest("the end of an upload needs ?digest= of the whole blob")
+        digest = parse_digest(request.query_params["digest"])
+        await self._uploads.finish(repository, reference, digest, self._body(request), at=_offset(request))
+        return _created(repository, digest)
+
+    async def cancel(self, request: Request, name: str, reference: str) -> Response:
+        await self._uploads.cancel(writable(name), reference)
+        return Response(status_code=204)
+
+    def _body(self, request: Request) -> AsyncIterator[bytes]:
+        return body_chunks(request, limit=BLOB_LIMIT, stall_s=self._stall_s)
+
+
+def _offset(request: Request) -> int | None:
+    """Where the piece begins, as Content-Range says. Raises InvalidSize where that contradicts Content-Length."""
+    header = request.headers.get("content-range")
+    if header is None:
+        return None
+    found = _CONTENT_RANGE.fullmatch(header.strip())
+    if found is None:
+        raise InvalidSize("a Content-Range here is <first byte>-<last byte>")
+    first, last = int(found[1]), int(found[2])
+    length = request.headers.get("content-length")
+    if last + 1 < first or (length is not None and length.isdecimal() and int(length[:20]) != last - first + 1):
+        raise InvalidSize("Content-Range and Content-Length contradict one another")
+    return first
+
+
+def _progress(repository: Repository, upload: Upload, status: int) -> Response:
+    headers = {
+        "Location": f"/v2/{repository}/blobs/uploads/{upload.id}",
+        "Range": f"0-{max(upload.size - 1, 0)}",
+        "Docker-Upload-UUID": upload.id,
+    }
+    return Response(status_code=status, headers=headers)
+
+
+def _created(repository: Repository, digest: Digest) -> Response:
+    headers = {"Location": f"/v2/{repository}/blobs/{digest}", "Docker-Content-Digest": digest}
+    return Response(status_code=201, headers=headers)

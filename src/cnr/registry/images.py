@@ -1,0 +1,283 @@
+"""Manifests as OCI clients push, read and delete them, and the tags that point at them.
+
+Facts first, then the pointer: a push that is refused has written nothing. Source: design/architecture.md, rules 1
+to 3; contracts/oci-helm.md 1.4, 6.3, 6.4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from cnr.domain.digest import Digest
+from cnr.domain.errors import Conflict, Denied, ManifestNotFound, ReferenceMissing, RepositoryNotFound
+from cnr.domain.names import Repository, Tag
+from cnr.domain.version import order_key, release_of
+from cnr.registry.core import Core
+from cnr.registry.manifests import Manifests
+from cnr.registry.references import Pushed, References
+from cnr.registry.retag import Retagger, Wanted
+from cnr.registry.tags import Tags, afterwards
+from cnr.store import keys, records
+from cnr.store.records import (
+    AnyTag,
+    ChannelTag,
+    DeletedTag,
+    ManifestRecord,
+    PlainTag,
+    Pointer,
+    ReferrerRecord,
+    ReleaseTag,
+    TagRecord,
+)
+from cnr.store.update import DELETE, KEEP, Delete, Keep
+
+ANNOTATIONS_LIMIT: Final = 8 * 1024
+"""Bytes of annotations that a row of the referrers API repeats."""
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest that was asked for."""
+
+    digest: Digest
+    record: ManifestRecord
+
+
+class Images:
+    """Pushes, finds and deletes manifests."""
+
+    def __init__(self, core: Core, tags: Tags, manifests: Manifests, references: References, retag: Retagger) -> None:
+        self._core = core
+        self._tags = tags
+        self._manifests = manifests
+        self._references = references
+        self._retag = retag
+
+    async def put(self, repository: Repository, pushed: Pushed, tag: Tag) -> None:
+        """Store a manifest and point `tag` at it.
+
+        Raises ReferenceMissing and Immutable before anything is written, and RecordFull.
+        """
+        await self._references.require(repository, pushed.manifest)
+        wanted = await self._retag.plan(repository, tag, pushed.manifest, await self._known(repository, pushed))
+        pointer = await self._store(repository, pushed, durable=False)
+        await self._retag.point(repository, wanted, pointer)
+
+    async def put_by_digest(self, repository: Repository, pushed: Pushed, tags: Sequence[Tag]) -> list[Tag]:
+        """Store a manifest and point all `tags` at it that may move: each is its own swap. Returns those.
+
+        Raises ReferenceMissing before anything is written.
+        """
+        await self._references.require(repository, pushed.manifest)
+        known = await self._known(repository, pushed)
+        wanted: list[Wanted] = []
+        for tag in dict.fromkeys(tags):
+            try:
+                wanted.append(await self._retag.plan(repository, tag, pushed.manifest, known))
+            except Denied:
+                continue
+        pointer = await self._store(repository, pushed, durable=True)
+        moved = []
+        for each in wanted:
+            try:
+                await self._retag.point(repository, each, pointer)
+            except (Denied, Conflict):
+                continue
+            moved.append(each.tag)
+        return moved
+
+    async def _known(self, repository: Repository, pushed: Pushed) -> Pointer | None:
+        record = await self._manifests.get(repository, pushed.digest)
+        return Pointer(pushed.digest, record.born) if record else None
+
+    async def _store(self, repository: Repository, pushed: Pushed, *, durable: bool) -> Pointer:
+        """The manifest and its row among the referrers; then look again whether what it names is there."""
+        new = await self._manifests.get(repository, pushed.digest) is None
+        pointer = await self._manifests.store(
+            repository,
+            pushed.data,
+            pushed.media_type,
+            origin="client",
+            subject=pushed.subject,
+            digest=pushed.digest,
+            durable=durable and pushed.subject is None,
+        )
+        try:
+            await self._references.hold(repository, pushed.manifest)
+        except ReferenceMissing:
+            if new:
+                await self._remove(repository, pointer)
+            raise
+        if pushed.subject is not None:
+            await self._manifests.refer(
+                repository, pushed.subject, pushed.digest, _row(pushed, pointer), durable=durable
+            )
+        return pointer
+
+    async def get(self, repository: Repository, digest: Digest) -> Found:
+        """The manifest of this digest. Raises ManifestNotFound, RepositoryNotFound."""
+        record = await self._manifests.get(repository, digest)
+        if record is None:
+            raise await self._missing(repository, digest)
+        return Found(digest, record)
+
+    async def resolve(self, repository: Repository, tag: Tag, *, index: bool = False) -> Found:
+        """What `tag` points at; with `index` a release's index over its formats, if it has one.
+
+        A channel is its current release. Raises ManifestNotFound, RepositoryNotFound.
+        """
+        record = await self._tags.get(repository, tag)
+        if isinstance(record, ChannelTag):
+            record = await self._current(repository, record)
+        if isinstance(record, ReleaseTag) and index and record.index is not None:
+            found = await self._manifests.find(repository, record.index)
+            if found is not None:
+                return Found(record.index.digest, found)
+        if isinstance(record, ReleaseTag | PlainTag):
+            found = await self._manifests.find(repository, record.manifest)
+            if found is not None:
+                return Found(record.manifest.digest, found)
+        raise await self._missing(repository, tag)
+
+    async def _current(self, repository: Repository, channel: ChannelTag) -> ReleaseTag | None:
+        """The release that a channel shows: its current one, else its highest live member."""
+        for member in sorted(
+            channel.members, key=lambda each: (each.tag == channel.current, _order(each.tag)), reverse=True
+        ):
+            release = await self._tags.release(repository, member.tag)
+            if release is not None and release.born == member.born:
+                return release
+        return None
+
+    async def data(self, found: Found) -> bytes:
+        """The manifest's bytes, exactly as they were pushed."""
+        return await self._manifests.data(found.record)
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        """Delete the tag and nothing else: a release with all its formats, a channel, or a plain tag.
+
+        Raises ManifestNotFound, RepositoryNotFound.
+        """
+        await self.resolve(repository, tag)
+        swap = await self._core.updater.update(keys.tag(repository, tag), AnyTag, _deleted)
+        if isinstance(swap.before, ReleaseTag) and swap.before.formats:
+            await self._tags.left(repository)
+
+    async def delete(self, repository: Repository, digest: Digest) -> None:
+        """Delete the manifest: one swap, after which all tags on it are absent; their records are swept then.
+
+        Raises ManifestNotFound, RepositoryNotFound.
+        """
+        record = await self._manifests.get(repository, digest)
+        removed = record is not None and await self._remove(repository, Pointer(digest, record.born))
+        with afterwards(f"tags of {repository} that name a deleted manifest stay until they are swept"):
+            await self._sweep(repository, digest)
+        if not removed:
+            raise await self._missing(repository, digest)
+
+    async def _remove(self, repository: Repository, pointer: Pointer) -> bool:
+        def change(before: ManifestRecord | None) -> ManifestRecord | Delete | Keep:
+            return DELETE if before is not None and before.born == pointer.born else KEEP
+
+        key = keys.manifest(repository, pointer.digest)
+        swap = await self._core.updater.update(key, ManifestRecord, change)
+        gone = swap.before
+        if gone is None or swap.after is not None:
+            return False
+        with afterwards(f"what is left of {repository} {pointer.digest} stays until it is swept"):
+            if gone.blob_id:
+                await self._core.blobs.delete(gone.blob_id)
+            if gone.subject:
+                await self._unlist(repository, gone.subject, pointer)
+        return True
+
+    async def _unlist(self, repository: Repository, subject: Digest, pointer: Pointer) -> None:
+        def change(before: ReferrerRecord | None) -> ReferrerRecord | Delete | Keep:
+            return DELETE if before is not None and before.born == pointer.born else KEEP
+
+        key = keys.referrer(repository, subject, pointer.digest)
+        await self._core.updater.update(key, ReferrerRecord, change)
+
+    async def _sweep(self, repository: Repository, digest: Digest) -> None:
+        """Take the deleted manifest out of all tags. A release loses that format; the others stay in the CNR view.
+
+        Also what an earlier delete, of a server that stopped, left behind.
+        """
+        prefix, after, was_package = keys.tags(repository), "", False
+        while found := await self._core.records.scan(prefix, after=after, limit=_PAGE):
+            for entry in found:
+                record: TagRecord = records.decode(AnyTag, entry.value)
+                for pointer in await self._dead(repository, record, digest):
+                    await self._core.updater.update(entry.key, AnyTag, partial(_without, pointer))
+                    was_package = was_package or isinstance(record, ReleaseTag)
+            after = found[-1].key
+        if was_package:
+            await self._tags.left(repository)
+
+    async def _dead(self, repository: Repository, record: TagRecord, digest: Digest) -> list[Pointer]:
+        """What the tag names of this digest and is gone; for ever, since a `born` never comes again."""
+        named = {pointer for pointer in _pointers(record) if pointer.digest == digest}
+        return [pointer for pointer in named if await self._manifests.find(repository, pointer) is None]
+
+    async def _missing(self, repository: Repository, reference: str) -> ManifestNotFound | RepositoryNotFound:
+        if not await self._tags.known(repository):
+            return RepositoryNotFound(f"there is no repository {repository}", name=repository)
+        return ManifestNotFound(f"{repository} has no manifest {reference}", name=repository, reference=reference)
+
+
+def _order(tag: Tag) -> bytes:
+    release = release_of(tag)
+    return order_key(release) if release else b""
+
+
+def _deleted(before: TagRecord | None) -> TagRecord | Delete | Keep:
+    if before is None or isinstance(before, DeletedTag):
+        return KEEP
+    if isinstance(before, ReleaseTag) and before.formats:
+        return DeletedTag(contents={token: entry.tar_digest for token, entry in before.formats.items()})
+    return DELETE
+
+
+def _pointers(record: TagRecord) -> list[Pointer]:
+    if isinstance(record, ReleaseTag):
+        indexes = [record.index] if record.index else []
+        return [record.manifest, *indexes, *(entry.manifest for entry in record.formats.values())]
+    return [record.manifest] if isinstance(record, PlainTag) else []
+
+
+def _without(pointer: Pointer, before: TagRecord | None) -> TagRecord | Delete | Keep:
+    if before is None or pointer not in _pointers(before):
+        return KEEP
+    if not isinstance(before, ReleaseTag):
+        return DELETE
+    formats = {token: entry for token, entry in before.formats.items() if entry.manifest != pointer}
+    if not formats and (before.formats or before.manifest == pointer):
+        return _deleted(before)
+    return ReleaseTag(
+        born=before.born,
+        manifest=before.manifest,
+        index=None if before.index == pointer else before.index,
+        formats=formats,
+    )
+
+
+def _row(pushed: Pushed, pointer: Pointer) -> ReferrerRecord:
+    return ReferrerRecord(
+        born=pointer.born,
+        media_type=pushed.media_type,
+        size=len(pushed.data),
+        artifact_type=pushed.artifact_type,
+        annotations=_cut(pushed.manifest.annotations or {}),
+    )
+
+
+def _cut(annotations: dict[str, str]) -> dict[str, str]:
+    """The annotations that fit into a row, by name."""
+    kept, left = {}, ANNOTATIONS_LIMIT
+    for name, value in sorted(annotations.items()):
+        left -= len(name.encode()) + len(value.encode())
+        if left >= 0:
+            kept[name] = value
+    return kept

@@ -1,0 +1,171 @@
+"""The package formats in a manifest that an OCI client pushed: what makes its SemVer tag a release of a package.
+
+Source: contracts/oci-helm.md section 3 and 6.1.
+"""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import IO, Final
+
+from cnr.domain.archive import HELM, PackageContents, inspect
+from cnr.domain.chart import helm_visible, summarize
+from cnr.domain.digest import Digest
+from cnr.domain.errors import BadInput
+from cnr.domain.manifest import HELM_CHART_LAYER, HELM_CONFIG, Descriptor, Manifest, parse_manifest
+from cnr.domain.names import Format, Repository, parse_format
+from cnr.domain.version import Release
+from cnr.registry.blobs import Blobs
+from cnr.registry.core import Bytes, Core, Source
+from cnr.registry.manifests import Manifests
+from cnr.registry.references import IMAGES
+from cnr.store import keys
+from cnr.store.records import ContentsRecord, FormatEntry, Pointer
+from cnr.store.update import KEEP, Keep
+
+CHILDREN: Final = 32
+"""Manifests of a pushed index that are looked into."""
+
+_OLD_CHART_LAYER: Final = "application/tar+gzip"
+_IN_MEMORY: Final = 1024 * 1024
+_PIECE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A package found in a layer. `child` is the manifest of an index that has the layer."""
+
+    contents: PackageContents
+    layer: Digest
+    child: Pointer | None
+
+
+Found = dict[Format, Packed]
+
+
+def package_layer(manifest: Manifest) -> tuple[Format, Descriptor] | None:
+    """The format of a package's manifest and the layer with its archive; None for any other manifest."""
+    layers = manifest.layers or ()
+    if manifest.config is not None and manifest.config.media_type == HELM_CONFIG:
+        charts = [layer for layer in layers if layer.media_type in (HELM_CHART_LAYER, _OLD_CHART_LAYER)]
+        return (HELM, charts[0]) if charts else None
+    kind = manifest.kind or ""
+    if len(layers) != 1 or not kind.startswith(("application/vnd.cnr.", "application/vnd.appr.")):
+        return None
+    try:
+        return parse_format(kind), layers[0]
+    except BadInput:
+        return None
+
+
+class PushedFormats:
+    """Looks into the layers of pushed manifests."""
+
+    def __init__(self, core: Core, blobs: Blobs, manifests: Manifests) -> None:
+        self._core = core
+        self._blobs = blobs
+        self._manifests = manifests
+
+    async def find(self, repository: Repository, release: Release, manifest: Manifest) -> "Found":
+        """What `manifest` gives to `release`; nothing where it is no package, or another's. Writes nothing.
+
+        A broken archive, or a chart of another name or version, is no error: the manifest is stored all the same.
+        """
+        found: dict[Format, Packed] = {}
+        for each, child in await self._images(repository, manifest):
+            layer = package_layer(each)
+            if layer is None or layer[0] in found:
+                continue
+            contents = await self._look(repository, *layer)
+            if contents is not None and (layer[0] != HELM or _is_chart_of(contents, repository, release)):
+                found[layer[0]] = Packed(contents, layer[1].digest, child)
+        return found
+
+    async def entries(
+        self, repository: Repository, found: "Found", pointer: Pointer, *, created_at: int
+    ) -> dict[Format, FormatEntry]:
+        """The release's entries for the manifest at `pointer`. Writes the `contents/` of each."""
+        entries = {}
+        for format, packed in found.items():
+            held = await self._claim(repository, packed)
+            summary = summarize(packed.contents)
+            entries[format] = FormatEntry(
+                manifest=packed.child or pointer,
+                tar_digest=packed.contents.tar_digest,
+                size=held.size,
+                created_at=created_at,
+                description=summary.description,
+                keywords=summary.keywords,
+            )
+        return entries
+
+    async def _images(self, repository: Repository, manifest: Manifest) -> list[tuple[Manifest, Pointer | None]]:
+        if manifest.manifests is None:
+            return [(manifest, None)]
+        found: list[tuple[Manifest, Pointer | None]] = []
+        for child in manifest.manifests[:CHILDREN]:
+            record = await self._manifests.get(repository, child.digest)
+            if record is not None and record.media_type in IMAGES:
+                data = await self._manifests.data(record)
+                found.append((parse_manifest(data), Pointer(child.digest, record.born)))
+        return found
+
+    async def _look(self, repository: Repository, format: Format, layer: Descriptor) -> PackageContents | None:
+        limits = replace(self._core.limits, compressed_bytes=self._core.limits.unpacked_bytes)
+        record = await self._blobs.find(repository, layer.digest)
+        if record is None or record.size > limits.compressed_bytes:
+            return None
+        try:
+            async with self._source(repository, layer) as source:
+                return await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
+        except BadInput:
+            return None
+
+    @asynccontextmanager
+    async def _source(self, repository: Repository, layer: Descriptor) -> AsyncIterator[Source]:
+        reader = await self._blobs.open(repository, layer.digest)
+        if reader.size <= _IN_MEMORY:
+            yield Bytes(b"".join([chunk async for chunk in reader.chunks]))
+            return
+        with tempfile.TemporaryFile(dir=self._core.spool_folder) as file:
+            async for chunk in reader.chunks:
+                await self._core.work(len(chunk), lambda chunk=chunk: file.write(chunk))  # type: ignore[misc]
+            yield _File(file, reader.size)
+
+    async def _claim(self, repository: Repository, packed: "Packed") -> ContentsRecord:
+        """Which gzip the CNR view serves for this tar: the first one stored that is there, else this one."""
+        key = keys.contents(repository, packed.contents.tar_digest)
+        own = ContentsRecord(digest=packed.layer, size=packed.contents.size)
+        found = await self._core.read(key, ContentsRecord)
+        there = isinstance(found, ContentsRecord) and await self._blobs.revive(repository, found.digest)
+
+        def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
+            swept = isinstance(found, ContentsRecord) and not there
+            if before is None or (swept and before.write == found.write):
+                return own
+            if before.state != "live":
+                return ContentsRecord(digest=before.digest, size=before.size)
+            return KEEP
+
+        durable = self._core.facts_durable
+        swap = await self._core.updater.update(key, ContentsRecord, change, durable=durable)
+        assert isinstance(swap.after, ContentsRecord)
+        return swap.after
+
+
+class _File:
+    """A file's bytes as a Source."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self.size = size
+
+    def chunks(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while piece := self._file.read(_PIECE):
+            yield piece
+
+
+def _is_chart_of(contents: PackageContents, repository: Repository, release: Release) -> bool:
+    return helm_visible(contents, repository.rpartition("/")[2], release) is not None

@@ -1,0 +1,50 @@
+"""The official conformance suite passes whole: nothing fails and nothing is skipped."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.protocols.cnr.server import Server
+
+SUITE = "conformance"
+
+
+@pytest.fixture
+def suite() -> str:
+    """The program that run-tests installs."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    found = shutil.which(SUITE, path=f"{os.environ['PATH']}:{cache / 'cnr-server' / 'bin'}")
+    if found is None:
+        pytest.skip("the OCI conformance suite is not installed: ./run-tests does that where go is")
+    return found
+
+
+@pytest.mark.parametrize("version", ["1.1", "dev"])
+@pytest.mark.parametrize(("entry", "workers"), [("uvicorn", 1), ("serve", 2), ("gunicorn", 2)])
+def test_the_suite(suite: str, entry: str, workers: int, version: str, tmp_path: Path) -> None:
+    server = Server(tmp_path / "server", entry=entry, workers=workers)
+    try:
+        server.start()
+        run = subprocess.run(
+            [suite],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "OCI_REGISTRY": server.url.removeprefix("http://"),
+                "OCI_TLS": "disabled",
+                "OCI_VERSION": version,
+                "OCI_RESULTS_DIR": str(tmp_path / "results"),
+            },
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+    finally:
+        server.kill()
+    counts = {name: int(number) for name, number in re.findall(r"^ +(\w+)\.+: +(\d+)$", run.stdout, re.MULTILINE)}
+    assert run.returncode == 0, run.stdout[-5000:]
+    assert (counts["FAIL"], counts["Skip"]) == (0, 0), run.stdout[-5000:]
+    assert counts["Pass"] > 800
