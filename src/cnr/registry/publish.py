@@ -4,6 +4,8 @@ Everything that can refuse is checked before the first write, so a refused push 
 a race leaves facts that no release names, until garbage collection. Source: design/architecture.md, rule 2.
 """
 
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,14 +22,15 @@ from cnr.registry.core import Core, Source, together
 from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
-from cnr.registry.release import Composer, Formats
+from cnr.registry.release import Composer, FactsGone, Formats
 from cnr.registry.tags import Tags
 from cnr.store import keys
-from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag
+from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag, TagRecord
 from cnr.store.update import KEEP, Keep
 
 _ATTEMPTS = 5
 """How often facts that garbage collection took meanwhile are written anew."""
+_SWEPT = "what was written for this push was swept several times over; try again"
 
 
 class Publisher:
@@ -60,17 +63,24 @@ class Publisher:
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
         await self._refuse_existing(package, release, format, force)
         moment = created_at if created_at is not None else await self._now(package)
-        entry = await self._facts(Push(package, release, format, source, contents, moment), metadata)
-
-        def with_format(formats: Formats) -> Formats:
-            if format in formats and not force:
-                raise _exists(package, release, format)
-            return {**formats, format: entry}
-
-        before, _ = await self._composer.recompose(package, release, with_format)
+        push = Push(package, release, format, source, contents, moment)
+        before, entry = await self._commit(push, metadata, force)
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)
         return Published(package, release, format, entry)
+
+    async def _commit(
+        self, push: Push, metadata: dict[str, Any] | None, force: bool
+    ) -> tuple[TagRecord | None, FormatEntry]:
+        """Write the facts and swap the release in; again where garbage collection took a fact in between."""
+        for _ in range(_ATTEMPTS):
+            begun_at = self._core.clock()
+            entry = await self._facts(push, metadata)
+            recipe = partial(_with_format, push, entry, force)
+            with suppress(FactsGone):
+                before, _ = await self._composer.recompose(push.package, push.release, recipe, touched_at=begun_at)
+                return before, entry
+        raise StoreUnavailable(_SWEPT)
 
     async def _refuse_existing(self, package: PackageName, release: Release, format: Format, force: bool) -> None:
         before = await self._tags.release(package.repository, tag_of(release))
@@ -98,19 +108,20 @@ class Publisher:
         finally:
             if shaped is not None:
                 shaped.close()
-        raise StoreUnavailable("what was written for this push was swept several times over; try again")
+        raise StoreUnavailable(_SWEPT)
 
     async def _held(self, push: Push) -> tuple[ContentsRecord, Digest | None]:
         """Which gzip the package serves for this tar: the stored one if it is there, else the pushed one.
 
         With it the digest of a stored one whose blob is gone.
         """
-        own = ContentsRecord(digest=push.contents.digest, size=push.contents.size)
+        now = self._core.clock()
+        own = ContentsRecord(digest=push.contents.digest, size=push.contents.size, touched_at=now)
         found = await self._core.read(_contents_key(push), ContentsRecord)
         if not isinstance(found, ContentsRecord):
             return own, None
         if await self._blobs.revive(push.package.repository, found.digest):
-            return msgspec.structs.replace(found, state="live"), None
+            return msgspec.structs.replace(found, state="live", touched_at=now), None
         return own, found.digest
 
     async def _write(self, push: Push, plan: Draft, held: ContentsRecord, gone: Digest | None) -> Pointer | None:
@@ -134,9 +145,10 @@ class Publisher:
         """Make `held` the package's gzip of this tar, unless it has one that is not `gone`; returns which it has."""
 
         def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
-            if before is None or before.digest == gone or (before.digest == held.digest and before.state != "live"):
+            if before is None or before.digest == gone:
                 return held
-            return KEEP
+            stale = before.state != "live" or before.touched_at <= held.touched_at - self._core.trusted_us
+            return held if stale and before.digest == held.digest else KEEP
 
         durable = self._core.facts_durable
         swap = await self._core.updater.update(_contents_key(push), ContentsRecord, change, durable=durable)
@@ -159,6 +171,12 @@ def _entry(push: Push, pointer: Pointer, held: ContentsRecord, metadata: dict[st
         description=summary.description,
         keywords=summary.keywords,
     )
+
+
+def _with_format(push: Push, entry: FormatEntry, force: bool, formats: Formats) -> Formats:
+    if push.format in formats and not force:
+        raise _exists(push.package, push.release, push.format)
+    return {**formats, push.format: entry}
 
 
 def _exists(package: PackageName, release: Release, format: Format) -> ReleaseExists:

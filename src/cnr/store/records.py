@@ -56,6 +56,14 @@ class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     keywords: tuple[str, ...] = ()
 
 
+class Announced(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push is about to name under this tag, since `at`. Readers see nothing of it; garbage collection does."""
+
+    at: int
+    manifests: tuple[Pointer, ...] = ()
+    contents: tuple[TarDigest, ...] = ()
+
+
 class TagRecord(Stored, frozen=True, kw_only=True):
     """What is under tags/: one of the four kinds below."""
 
@@ -70,6 +78,7 @@ class ReleaseTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="re
     manifest: Pointer
     index: Pointer | None = None
     formats: dict[Format, FormatEntry] = {}
+    announced: Announced | None = None
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -93,9 +102,11 @@ class PlainTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="plai
 
 
 class DeletedTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
-    """What a deleted release leaves: the tar digests it had, per format."""
+    """What a deleted release leaves: the tar digests it had, per format. Or the place of a release to come."""
 
     contents: dict[Format, TarDigest] = {}
+    deleted_at: int = 0
+    announced: Announced | None = None
 
 
 AnyTag = ReleaseTag | ChannelTag | PlainTag | DeletedTag
@@ -109,6 +120,7 @@ class ManifestRecord(Stored, frozen=True, kw_only=True):
     size: int
     pushed_at: int
     origin: Literal["client", "server"]
+    state: Literal["live", "condemned"] = "live"
     subject: Digest | None = None
     data: bytes | None = None
     blob_id: str | None = None
@@ -129,6 +141,7 @@ class ContentsRecord(Stored, frozen=True, kw_only=True):
 
     digest: Digest
     size: int
+    touched_at: int = 0
     state: Literal["live", "condemned"] = "live"
 
 
@@ -143,6 +156,20 @@ class ReferrerRecord(Stored, frozen=True, kw_only=True):
     release: Tag | None = None
 
 
+class Collection(Stored, frozen=True, kw_only=True):
+    """meta/gc: who collects garbage, until when others leave it to him, and when the last run ended."""
+
+    owner: str
+    until: int
+    finished_at: int = 0
+
+
+class Unnamed(Stored, frozen=True, kw_only=True):
+    """meta/gc-unnamed: ids in the BlobStore that no record named, and when a collector saw that first."""
+
+    seen: dict[str, int] = {}
+
+
 INLINE_MANIFEST = 128 * 1024
 INLINE_BLOB = 16 * 1024
 TAG_LIMIT = 400 * 1024
@@ -152,7 +179,7 @@ T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Repo, AnyTag, ManifestRecord, BlobRecord, ContentsRecord, ReferrerRecord)
+    for kind in (Repo, AnyTag, ManifestRecord, BlobRecord, ContentsRecord, ReferrerRecord, Collection, Unnamed)
 }
 
 
