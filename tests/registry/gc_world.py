@@ -13,10 +13,9 @@ from cnr.registry.announce import names_of
 from cnr.registry.core import Bytes
 from cnr.registry.gc import Collector
 from cnr.registry.gc_report import Report
-from cnr.registry.gc_roots import each
 from cnr.registry.registry import Registry
 from cnr.store import keys, records
-from cnr.store.base import BlobNotFound, BlobStore, RecordNotFound, RecordStore
+from cnr.store.base import BlobNotFound, BlobStore, Record, RecordNotFound, RecordStore
 from cnr.store.records import AnyTag, BlobRecord, ContentsRecord, ManifestRecord, ReferrerRecord, ReleaseTag
 
 from .conftest import APP, chart, package
@@ -49,6 +48,12 @@ async def act(registry: Registry, chance: random.Random) -> None:
         await registry.publisher.publish(APP, release, format, content, force=chance.random() < 0.3)
     else:
         await registry.packages.delete(APP, release, format)
+
+
+async def each(store: RecordStore, prefix: str) -> AsyncIterator[Record]:
+    """Records of a small store, in one go, so that nobody writes in between."""
+    for record in await store.scan(prefix, limit=1000):
+        yield record
 
 
 async def decoded(store: RecordStore, prefix: str, kind: Any) -> AsyncIterator[tuple[str, Any]]:

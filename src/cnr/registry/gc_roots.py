@@ -4,6 +4,7 @@ Each scan shows every record that was present throughout it, so a name that was 
 still stands is seen.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 
@@ -25,12 +26,14 @@ _LAST = "~"
 
 
 async def each(store: RecordStore, prefix: str) -> AsyncIterator[Record]:
-    """The records under `prefix`, page by page."""
+    """The records under `prefix`, page by page; requests have their turn before each."""
     after = ""
+    await asyncio.sleep(0)
     while found := await store.scan(prefix, after=after, limit=PAGE):
         for record in found:
             yield record
         after = found[-1].key
+        await asyncio.sleep(0)
 
 
 async def repositories(store: RecordStore) -> AsyncIterator[Repository]:

@@ -110,10 +110,10 @@ class Publisher:
                 shaped.close()
         raise StoreUnavailable(_SWEPT)
 
-    async def _held(self, push: Push) -> tuple[ContentsRecord, Digest | None]:
+    async def _held(self, push: Push) -> tuple[ContentsRecord, ContentsRecord | None]:
         """Which gzip the package serves for this tar: the stored one if it is there, else the pushed one.
 
-        With it the digest of a stored one whose blob is gone.
+        With it the stored one if its blob is gone.
         """
         now = self._core.clock()
         own = ContentsRecord(digest=push.contents.digest, size=push.contents.size, touched_at=now)
@@ -122,9 +122,11 @@ class Publisher:
             return own, None
         if await self._blobs.revive(push.package.repository, found.digest):
             return msgspec.structs.replace(found, state="live", touched_at=now), None
-        return own, found.digest
+        return own, found
 
-    async def _write(self, push: Push, plan: Draft, held: ContentsRecord, gone: Digest | None) -> Pointer | None:
+    async def _write(
+        self, push: Push, plan: Draft, held: ContentsRecord, gone: ContentsRecord | None
+    ) -> Pointer | None:
         """Write blobs, contents and manifest side by side; None if another's contents came first or a blob went."""
         repository = push.package.repository
         parts = plan.parts
@@ -141,11 +143,11 @@ class Publisher:
         found: Pointer = pointer
         return found
 
-    async def _claim(self, push: Push, held: ContentsRecord, gone: Digest | None) -> Digest:
+    async def _claim(self, push: Push, held: ContentsRecord, gone: ContentsRecord | None) -> Digest:
         """Make `held` the package's gzip of this tar, unless it has one that is not `gone`; returns which it has."""
 
         def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
-            if before is None or before.digest == gone:
+            if before is None or (gone is not None and before.write == gone.write):
                 return held
             stale = before.state != "live" or before.touched_at <= held.touched_at - self._core.trusted_us
             return held if stale and before.digest == held.digest else KEEP
