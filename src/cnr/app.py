@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,9 +16,9 @@ from cnr.api import cnr as cnr_api
 from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
 from cnr.auth.authority import OpenAuthority
-from cnr.config import Config
+from cnr.config import Config, ConfigError
 from cnr.domain.errors import StoreTrouble
-from cnr.http.access_log import AccessLog, open_log
+from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
 from cnr.registry.catalog import Catalog
@@ -25,6 +26,7 @@ from cnr.registry.core import Core
 from cnr.registry.gc import Collector
 from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
+from cnr.store.base import StoreRefused
 from cnr.store.open import open_store
 from cnr.store.update import Updater
 from cnr.store.views_sqlite import SqliteViews
@@ -75,7 +77,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
         stack.push_async_callback(views.close)
         catalog = Catalog(stores.records, views)
         stack.push_async_callback(catalog.close)
-        config.spool.mkdir(parents=True, exist_ok=True)
+        _make_spool(config.spool)
         core = Core(
             records=stores.records,
             blobs=stores.blobs,
@@ -91,10 +93,24 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
         yield Registry(core)
 
 
+def _make_spool(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreRefused(f"{folder} cannot be used as the spool (CNR_SPOOL): {exc.strerror}") from exc
+
+
 async def _bring_views_up(registry: Registry) -> None:
     """Begin at start what the first list would wait for: after an upgrade the views are built anew."""
     with suppress(StoreTrouble):
         await registry.ready()
+
+
+def _open_access_log(setting: str) -> LogFile | None:
+    try:
+        return open_log(setting)
+    except OSError as exc:
+        raise ConfigError(f"{setting} cannot be used as the access log (CNR_ACCESS_LOG): {exc.strerror}") from exc
 
 
 class App:
@@ -109,24 +125,28 @@ class App:
         self._app: ASGIApp | None = None
 
     async def startup(self) -> None:
-        """Open the stores in this process and this event loop. Raises as open_registry does."""
+        """Open the stores in this process and this event loop. Raises as open_registry does; then nothing is open."""
+        async with AsyncExitStack() as stack:
+            self._app = await self._make(stack)
+            self._stack = stack.pop_all()
+
+    async def _make(self, stack: AsyncExitStack) -> ASGIApp:
         config = self._config
-        registry = await self._stack.enter_async_context(open_registry(config))
+        registry = await stack.enter_async_context(open_registry(config))
         views_begun = asyncio.create_task(_bring_views_up(registry))
-        self._stack.callback(views_begun.cancel)
+        stack.callback(views_begun.cancel)
         if config.gc_interval:
             schedule = Schedule(registry.core, Collector(registry.core, registry.manifests), config.gc_interval)
-            await self._stack.enter_async_context(schedule.running())
+            await stack.enter_async_context(schedule.running())
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
         site = Site(fields, registry.ready, public_url=config.public_url)
-        app: ASGIApp = cnr_api.adapter(registry, fields, site, OpenAuthority().authorize)
-        app = EarlyAnswers(app)
-        log = open_log(config.access_log)
+        app = EarlyAnswers(cnr_api.adapter(registry, fields, site, OpenAuthority().authorize))
+        log = _open_access_log(config.access_log)
         if log is not None:
-            self._stack.callback(log.close)
-        self._app = AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+            stack.callback(log.close)
+        return AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
 
     async def shutdown(self) -> None:
         """Let go of everything; open requests must have ended."""

@@ -73,7 +73,7 @@ def test_a_kpm_manifest_says_everything(cnr: Run, registry: str, home: str, tmp_
 @pytest.mark.parametrize(
     ("file", "content", "where", "missing"),
     [
-        ("compose.yaml", "services: {}\n", "", "the name and the release"),
+        ("compose.yaml", "services: {}\n", "", "the name and release"),
         ("compose.yaml", "name: app\nservices: {}\n", "", "the release"),
         ("docker-compose.yml", "services: {}\n", "/app", "the release"),
         ("manifest.jsonnet", "{}\n", "/app", "the release"),

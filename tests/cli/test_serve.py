@@ -153,6 +153,20 @@ def test_a_request_that_never_ends_is_cut_off(tmp_path: Path) -> None:
         assert server.story()[-1] == "stopped"
 
 
+def test_a_push_that_is_cut_off_is_told_so(tmp_path: Path) -> None:
+    head = b"POST /api/v1/packages/ns/app HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    with serving(tmp_path, CNR, WORKERS="1") as server, server.connect() as client:
+        client.sendall(head + b'{"blob": "' + b"A" * 200_000)
+        assert httpx.get(f"{server.url}/healthz").status_code == 200  # so the one before it has been taken
+        server.process.terminate()
+        answer = client.recv(65536)
+        assert server.process.wait(30) == 0
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"unavailable"' in answer
+    assert "Traceback" not in server.said
+    assert '"status":503' in (tmp_path / "stdout").read_text()
+
+
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO) as server, server.connect() as client:
         client.sendall(b"GET /sleep?s=3600 HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -219,7 +233,11 @@ def test_a_port_that_is_taken(workers: str, tmp_path: Path) -> None:
         (["--storage", "floppy"], "--storage is 'floppy': there is no such storage; use filesystem."),
         (["--host", "198.51.100.1"], "this machine has no such address; choose another with --host"),
         (["--workers", "none"], "--workers is 'none': use a number from 1 to 256."),
-        (["--access-log", "/nonexistent/log"], "No such file or directory: /nonexistent/log"),
+        (
+            ["--access-log", "/nonexistent/log"],
+            "/nonexistent/log cannot be used as the access log (CNR_ACCESS_LOG): No such file or directory",
+        ),
+        (["--spool", "/dev/null"], "/dev/null cannot be used as the spool (CNR_SPOOL): File exists"),
     ],
 )
 def test_a_mistake_is_one_sentence(options: list[str], reason: str, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_links_inside_are_packed_as_what_they_lead_to(tmp_path: Path) -> None:
 def test_links_out_of_the_directory_are_refused(tmp_path: Path, target: str) -> None:
     write(tmp_path, {"secret": b"key", "package/sub/file": b""})
     (tmp_path / "package" / "leak").symlink_to(target)
-    with pytest.raises(InvalidPackage, match="leak is a link out of the directory"):
+    with pytest.raises(InvalidPackage, match="'leak' is a link out of the directory"):
         packed(tmp_path / "package")
 
 
@@ -160,7 +160,7 @@ def test_a_link_through_a_sibling_with_the_same_beginning_is_refused(tmp_path: P
 def test_the_manifest_may_not_be_a_link_out(tmp_path: Path) -> None:
     write(tmp_path, {"Chart.yaml": CHART, "package/file": b""})
     (tmp_path / "package" / "Chart.yaml").symlink_to("../Chart.yaml")
-    with pytest.raises(InvalidPackage, match=r"Chart\.yaml is a link out"):
+    with pytest.raises(InvalidPackage, match=r"Chart\.yaml' is a link out"):
         identify_directory(tmp_path / "package")
 
 

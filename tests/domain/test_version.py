@@ -145,5 +145,5 @@ def test_channels(text: str) -> None:
     ["", "bad name!", ".hid", "1.0.0", "1.0.0_b", "1.0.0+b", "sha256-abc", "sha512-x", "a/b", "..", "x" * 129, "a\n"],
 )
 def test_channels_that_are_none(text: str) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidName, match="channel"):
         parse_channel(text)

@@ -175,7 +175,7 @@ async def catalog(store: MemoryRecords, views: SqliteViews) -> AsyncIterator[Cat
 async def test_an_empty_store_has_nothing(catalog: Catalog) -> None:
     assert await catalog.names() == []
     assert await catalog.exists(APP) is False
-    assert await catalog.newest(APP) == 0
+    assert await catalog.newest_seen(APP) == 0
 
 
 async def test_every_kind_of_record_means_what_it_says(store: MemoryRecords, catalog: Catalog) -> None:
@@ -187,7 +187,11 @@ async def test_every_kind_of_record_means_what_it_says(store: MemoryRecords, cat
     (package,) = await catalog.packages()
     assert (package.name, package.created_at, package.updated_at) == (PackageName("ns", "app"), 7, 9)
     assert [view.release for view in await catalog.releases(APP)] == ["1.0.0+x"]
-    assert (await catalog.default(APP), await catalog.newest(APP), await catalog.exists(APP)) == ("1.0.0+x", 9, True)
+    assert (await catalog.default(APP), await catalog.newest_seen(APP), await catalog.exists(APP)) == (
+        "1.0.0+x",
+        9,
+        True,
+    )
     expected = ChannelView(Channel("stable"), Release("1.0.0+x"), (Release("1.0.0+x"),))
     assert await catalog.channels(APP) == [expected]
     assert await catalog.channel(APP, Channel("stable")) == expected

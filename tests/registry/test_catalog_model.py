@@ -185,7 +185,7 @@ async def check(catalog: Catalog, store: RecordStore) -> None:
         assert {str(hit.name) for hit in await catalog.search(word, limit=100)} == model.described(word)
     for repository in REPOSITORIES:
         assert await catalog.default(repository) == highest(model.released(repository))
-        assert await catalog.newest(repository) == model.newest(repository)
+        assert await catalog.newest_seen(repository) == model.newest(repository)
         shown = {view.name: (view.current, view.releases) for view in await catalog.channels(repository)}
         assert shown == model.channels(repository)
     for repository, tag in product(REPOSITORIES, TAGS):

@@ -1,6 +1,7 @@
 """The rules of packages: publishing, finding, formats and deletion."""
 
 import pytest
+from tests.faults.faulty import Fault, FaultyRecords, Plan
 
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.errors import (
@@ -8,9 +9,13 @@ from cnr.domain.errors import (
     DataCorrupt,
     InvalidArchive,
     InvalidQuery,
+    NameTaken,
     PackageNotFound,
+    RecordFull,
     ReleaseExists,
     ReleaseNotFound,
+    StoreTrouble,
+    StoreUnavailable,
     TooLarge,
 )
 from cnr.domain.manifest import HELM_CHART_LAYER, HELM_CONFIG, INDEX_TYPE, parse_manifest
@@ -20,11 +25,24 @@ from cnr.registry.core import Bytes
 from cnr.registry.packages import Published
 from cnr.registry.registry import Registry
 from cnr.store import keys
+from cnr.store.base import ABSENT, Version
 from cnr.store.memory_blobs import MemoryBlobs
-from cnr.store.records import BlobRecord, ReferrerRecord, Repo, decode
+from cnr.store.records import (
+    INLINE_MANIFEST,
+    BlobRecord,
+    PlainTag,
+    Pointer,
+    ReferrerRecord,
+    ReleaseTag,
+    Repo,
+    decode,
+    encode,
+)
 from cnr.store.sqlite import SqliteRecords
+from cnr.store.views import Change, FormatRow, ReleaseRow
+from cnr.store.views_sqlite import SqliteViews
 
-from .conftest import APP, chart, package
+from .conftest import APP, MakeRegistry, chart, package
 
 HELM, KPM, COMPOSE = Format("helm"), Format("kpm"), Format("docker-compose")
 
@@ -247,3 +265,65 @@ async def test_bytes_that_are_gone_are_no_ordinary_absence(registry: Registry, b
         await blobs.delete(blob_id)
     with pytest.raises(DataCorrupt):
         await pulled(registry, found)
+
+
+@pytest.mark.parametrize("format", [HELM, KPM])
+async def test_a_push_without_room_in_the_record_leaves_nothing(
+    registry: Registry, records: SqliteRecords, format: Format
+) -> None:
+    large = {"text": "x" * 60_000}
+    for number in range(6):
+        source = package({"data": b"%d" % number})
+        await registry.publisher.publish(APP, Release("1.0.0"), Format(f"f{number}"), source, metadata=large)
+    before = await stored(records)
+    with pytest.raises(RecordFull):
+        await registry.publisher.publish(APP, Release("1.0.0"), format, chart(), metadata=large)
+    assert await stored(records) == before
+
+
+@pytest.mark.parametrize("kind", ["plain", "image"])
+async def test_a_push_where_another_kind_of_tag_stands_leaves_nothing(
+    registry: Registry, records: SqliteRecords, kind: str
+) -> None:
+    pointer = Pointer(sha256(b"an image"), "0" * 32)
+    tag = PlainTag(manifest=pointer) if kind == "plain" else ReleaseTag(born="0" * 32, manifest=pointer)
+    await records.put(keys.tag(APP.repository, "1.0.0"), encode(tag), expect=ABSENT)
+    with pytest.raises(NameTaken):
+        await publish(registry)
+    assert await stored(records) == [keys.tag(APP.repository, "1.0.0")]
+
+
+async def test_a_list_that_names_what_is_not_there_ends_in_an_error(registry: Registry, views: SqliteViews) -> None:
+    await publish(registry)
+    await registry.ready()
+    cursor = await views.cursor()
+    assert cursor is not None
+    ghost = ReleaseRow(APP.repository, Tag("2.0.0"), Release("2.0.0"), "0" * 32, (FormatRow(HELM, 1),))
+    change = Change(keys.tag(APP.repository, "2.0.0"), Version(1), ghost)
+    await views.apply([change], since=cursor, until=cursor)
+    with pytest.raises(StoreUnavailable):
+        await registry.packages.find(APP, ">=1", "helm")
+
+
+async def test_a_push_beside_a_record_that_cannot_be_read_is_told_that_it_happened(
+    registry: Registry, records: SqliteRecords
+) -> None:
+    await records.put(keys.tag(APP.repository, "0.1.0"), b"junk", expect=ABSENT)
+    await publish(registry)
+    assert (await registry.packages.find(APP, "1.0.0", "helm")).release == "1.0.0"
+    with pytest.raises(StoreTrouble):
+        await registry.packages.find(APP, "0.1.0", "helm")
+
+
+async def test_a_large_manifest_that_gets_no_record_leaves_no_bytes(
+    make_registry: MakeRegistry, records: SqliteRecords, blobs: MemoryBlobs, views: SqliteViews
+) -> None:
+    data = b"{" + b" " * INLINE_MANIFEST + b"}"
+    registry = make_registry(FaultyRecords(records, Plan.at(2, Fault.FAIL)), blobs, views)
+    with pytest.raises(StoreUnavailable):
+        await registry.manifests.store(APP.repository, data, INDEX_TYPE, origin="client")
+    assert [blob_id async for blob_id in blobs.scan()] == []
+    pointer = await registry.manifests.store(APP.repository, data, INDEX_TYPE, origin="client")
+    record = await registry.manifests.find(APP.repository, pointer)
+    assert record is not None
+    assert await registry.manifests.data(record) == data

@@ -3,6 +3,7 @@
 import pytest
 
 from cnr.domain.digest import Digest, TarDigest
+from cnr.domain.errors import DataCorrupt
 from cnr.domain.names import Format, Repository, Tag
 from cnr.domain.version import Release
 from cnr.registry.rows import DESCRIPTION_LIMIT, KEYWORD_LIMIT, KEYWORDS_LIMIT, change_of
@@ -55,3 +56,10 @@ def test_a_release_under_a_tag_that_is_no_version_is_a_plain_tag() -> None:
 def test_a_record_of_a_newer_server_is_refused() -> None:
     with pytest.raises(StoredFormatTooNew):
         change_of(Record(keys.tag(APP, "1.0.0"), bytes([records.FORMAT + 1]), Version(1)))
+
+
+@pytest.mark.parametrize("value", [b"", bytes([records.FORMAT]), bytes([records.FORMAT]) + b"\x81", b"\x01junk"])
+def test_a_record_that_cannot_be_read_shows_as_nothing(value: bytes) -> None:
+    assert change_of(Record(keys.tag(APP, "1.0.0"), value, Version(1))).row is None
+    with pytest.raises(DataCorrupt):
+        records.decode(records.AnyTag, value)

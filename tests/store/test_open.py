@@ -118,6 +118,16 @@ def test_which_hosts_are_the_same(one: Host, two: Host, same: bool) -> None:
     assert one.is_same(two) == two.is_same(one) == same
 
 
+def test_a_claim_is_renewed_in_place(tmp_path: Path) -> None:
+    """A full disk has no room for another file, and who cannot renew loses the folder to another host."""
+    Claim(tmp_path, HERE, lambda: NOW).renew()
+    before = (tmp_path / "host.json").stat()
+    Claim(tmp_path, HERE, lambda: NOW + 1).renew()
+    after = (tmp_path / "host.json").stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    assert json.loads((tmp_path / "host.json").read_text())["renewed_at"] == NOW + 1
+
+
 @pytest.mark.parametrize(
     "left", ["", "{", "[]", "{}", '{"name": "x", "machine": "m", "boot": "b", "renewed_at": null}', "\xff"]
 )

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import resource
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -207,3 +209,69 @@ async def test_the_log_does_not_grow_for_ever(tmp_path: Path) -> None:
     await views.close()
     assert longest < 4 * views_file.CHECKPOINT_BYTES
     assert size(log) == 0
+
+
+@contextmanager
+def no_room_beyond(size_bytes: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size_bytes`, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_reads_go_on_exactly_while_the_disk_is_full(tmp_path: Path) -> None:
+    views, other = await filled(tmp_path), SqliteViews(tmp_path)
+    with no_room_beyond(size(tmp_path / f"{NAME}-wal")):
+        await views.apply([release(2)], since=Cursor("1"), until=Cursor("2"))
+        await views.apply([release(3)], since=Cursor("2"), until=Cursor("3"))
+        assert (await views.cursor(), await views.default(APP)) == ("3", "1.0.3")
+        assert (await other.cursor(), await other.default(APP)) == ("1", "1.0.1")
+        with pytest.raises(CursorMoved):
+            await views.apply([], since=Cursor("1"), until=Cursor("4"))
+    await views.apply([release(4)], since=Cursor("3"), until=Cursor("4"))
+    assert [(await other.cursor(), len(await other.releases(APP)))] == [("4", 4)]
+    assert [(await views.cursor(), len(await views.releases(APP)))] == [("4", 4)]
+    await other.apply([release(5)], since=Cursor("4"), until=Cursor("5"))
+    assert await views.default(APP) == "1.0.5"
+    await views.close()
+    await other.close()
+
+
+async def test_a_disk_that_stays_full_is_closed_and_opened_where_it_was(tmp_path: Path) -> None:
+    views = await filled(tmp_path)
+    with no_room_beyond(size(tmp_path / f"{NAME}-wal")):
+        await views.apply([release(2)], since=Cursor("1"), until=Cursor("2"))
+    await views.close()
+    again = SqliteViews(tmp_path)
+    assert (await again.cursor(), await again.default(APP)) == ("1", "1.0.1")
+    await again.close()
+
+
+async def test_another_worker_may_bring_the_file_up_meanwhile(tmp_path: Path) -> None:
+    views, other = await filled(tmp_path), SqliteViews(tmp_path)
+    assert await other.cursor() == "1"
+    with no_room_beyond(size(tmp_path / f"{NAME}-wal")):
+        await views.apply([release(2)], since=Cursor("1"), until=Cursor("2"))
+    await other.apply([release(2), release(3)], since=Cursor("1"), until=Cursor("3"))
+    await views.apply([release(3), release(4)], since=Cursor("2"), until=Cursor("4"))
+    assert [(await other.cursor(), len(await other.releases(APP)))] == [("4", 4)]
+    await other.apply([release(5)], since=Cursor("4"), until=Cursor("5"))
+    assert await views.default(APP) == "1.0.5"
+    await views.close()
+    await other.close()
+
+
+async def test_a_rebuild_goes_to_the_file_again_and_says_that_it_is_full(tmp_path: Path) -> None:
+    views = await filled(tmp_path)
+    with no_room_beyond(size(tmp_path / f"{NAME}-wal")):
+        await views.apply([release(2)], since=Cursor("1"), until=Cursor("2"))
+        with pytest.raises(CursorMoved):
+            await views.rebuild(pages([release(3)]), since=Cursor("2"), until=Cursor("3"))
+        with pytest.raises(StoreUnavailable, match="takes no changes"):
+            await views.rebuild(pages([release(3)]), since=await views.cursor(), until=Cursor("3"))
+    await views.rebuild(pages([release(3)]), since=await views.cursor(), until=Cursor("3"))
+    assert await views.default(APP) == "1.0.3"
+    await views.close()

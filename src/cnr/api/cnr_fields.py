@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from cnr.domain.names import Format, parse_format
 from cnr.domain.version import Release, parse_release
 from cnr.http.fields import BodyLimits, read_fields
 from cnr.http.json_stream import LONG_STRING
-from cnr.http.spool import Source, as_source
+from cnr.http.spool import Source, Spool, as_source
 
 LIST_LIMIT = 1000
 """The most packages that one page of a list may have."""
@@ -39,7 +39,7 @@ class FieldReader:
         if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
             return request.query_params
         async with self.spooled(request) as fields:
-            if any(hasattr(value, "close") for value in fields.values()):
+            if any(isinstance(value, Spool) for value in fields.values()):
                 raise TooLarge(f"a field may have {LONG_STRING:,} bytes here", what="field", limit=LONG_STRING)
             return fields
 
@@ -104,7 +104,7 @@ def push(fields: Mapping[str, Any], limits: Limits) -> Push:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if name not in fields:
-        raise InvalidUsage(f"the field {name} is missing")
+        raise InvalidUsage(f"the field {name} is missing (a body that is no JSON object counts as none)")
     if not isinstance(value, str):
         raise InvalidUsage(f"the field {name} must be a string")
     return value
@@ -156,18 +156,18 @@ class Page:
         if self.limit is None or count < self.limit:
             return {}
         query = urlencode({**request.query_params, "limit": self.limit, "after": last})
-        return {"Link": f'<{request.scope["path"]}?{query}>; rel="next"'}
+        return {"Link": f'<{quote(request.scope["path"])}?{query}>; rel="next"'}
 
 
 def page(fields: Mapping[str, Any], *, default: int | None = None) -> Page:
     """The page that `limit` (1 to LIST_LIMIT) and `after` ask for. Raises InvalidUsage."""
     wanted = fields.get("limit", default)
     if wanted is None:
-        return Page(None, str(fields.get("after", "")))
+        return Page(None, str(fields.get("after") or ""))
     text = str(wanted)
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LIST_LIMIT):
         raise InvalidUsage(f"limit is a number from 1 to {LIST_LIMIT}", limit=text[:20])
-    return Page(int(text), str(fields.get("after", "")))
+    return Page(int(text), str(fields.get("after") or ""))
 
 
 def rank(after: str) -> tuple[float, str] | None:

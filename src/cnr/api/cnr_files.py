@@ -16,6 +16,7 @@ from cnr.api.cnr_names import readable
 from cnr.domain.digest import TarDigest, parse_tar_digest
 from cnr.domain.errors import InvalidDigest
 from cnr.domain.names import PackageName
+from cnr.http.conditions import names
 from cnr.http.streaming import BlobResponse, StreamResponse
 from cnr.registry.packages import Published, no_blob
 from cnr.registry.registry import Registry
@@ -35,7 +36,7 @@ class BlobFiles:
 
     async def pull(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
         found = await self._packages.find(readable(namespace, name), release, media_type)
-        if request.query_params.get("format") == "json":
+        if _wants_json(request):
             return await self._as_json(request, found)
         file = messages.file_name(found.package, found.release)
         return await self._gzip(request, found.package, found.entry.tar_digest, file)
@@ -45,7 +46,7 @@ class BlobFiles:
 
     async def blob(self, request: Request, namespace: str, name: str, digest: str) -> Response:
         package, wanted = await self._wanted(namespace, name, digest)
-        if request.query_params.get("format") == "json":
+        if _wants_json(request):
             return await self._blob_as_json(request, package, wanted)
         return await self._gzip(request, package, wanted, messages.file_name(package, wanted[:8]))
 
@@ -62,16 +63,15 @@ class BlobFiles:
         await self._packages.require(package, wanted)
         return package, wanted
 
-    async def _gzip(self, request: Request, package: PackageName, digest: TarDigest, file: str) -> Response:
-        headers = {
-            "Content-Disposition": f'attachment; filename="{file}"',
-            "Content-Type": GZIP,
-            "ETag": f'"{digest}"',
-        }
+    async def _gzip(self, request: Request, package: PackageName, digest: TarDigest, name: str) -> Response:
+        file = await self._packages.file(package, digest)
+        tag = f'"{file.digest}"'
+        if names(request.headers.get("if-none-match"), tag):
+            return Response(status_code=304, headers={"ETag": tag})
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": GZIP, "ETag": tag}
         if request.method == "HEAD":
-            size = await self._packages.size(package, digest)
-            return Response(headers={**headers, "Content-Length": str(size)})
-        reader = await self._packages.open(package, digest)
+            return Response(headers={**headers, "Content-Length": str(file.size)})
+        reader = await self._packages.read(package, file)
         return BlobResponse(reader, headers=headers) if reader.data is None else Response(reader.data, headers=headers)
 
     async def _as_json(self, request: Request, found: Published) -> Response:
@@ -97,13 +97,18 @@ class BlobFiles:
     async def _enveloped(self, request: Request, package: PackageName, digest: TarDigest, envelope: Any) -> Response:
         """`envelope` with the file's base64 in place of its blob, without ever holding the whole file."""
         before, after = msgspec.json.encode(envelope).split(_PLACEHOLDER.encode(), 1)
-        size = await self._packages.size(package, digest)
-        length = len(before) + 4 * -(-size // 3) + len(after) + 1
+        file = await self._packages.file(package, digest)
+        length = len(before) + 4 * -(-file.size // 3) + len(after) + 1
         headers = {"Content-Type": "application/json", "Content-Length": str(length)}
         if request.method == "HEAD":
             return Response(headers=headers)
-        reader = await self._packages.open(package, digest)
+        reader = await self._packages.read(package, file)
         return StreamResponse(_wrapped(before, reader, after + b"\n"), headers=headers)
+
+
+def _wants_json(request: Request) -> bool:
+    """Whether `format` in the query string, and nowhere else, is `json` exactly. Most requests have no query."""
+    return bool(request.scope["query_string"]) and request.query_params.get("format") == "json"
 
 
 async def _wrapped(before: bytes, reader: BlobReader, after: bytes) -> AsyncIterator[bytes]:

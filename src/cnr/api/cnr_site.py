@@ -4,8 +4,10 @@ Source: contracts/cnr.md 2.1 to 2.3, 2.15.
 """
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
 from html import escape
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -29,12 +31,16 @@ _PAGE = """<!DOCTYPE html>
 <h1>cnr-server {version}</h1>
 <p>The registry for Kubernetes applications.</p>
 <ul>
-<li><a href="/docs">API documentation</a></li>
-<li><a href="/api/v1/packages">packages</a></li>
+<li><a href="{root}/docs">API documentation</a></li>
+<li><a href="{root}/api/v1/packages">packages</a></li>
 </ul>
 </body>
 </html>
 """
+
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+"""Of a Host header. Whatever else it holds could be no client's idea of this server."""
 
 
 class Site:
@@ -64,10 +70,11 @@ class Site:
         self._routes = sorted(f"{name:<24} {method:<8} {path}" for name, method, path in rows)
 
     async def discovery(self, request: Request) -> Response:
-        base = self._public_url or f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-        host = base.partition("://")[2]
-        template = f"{host}/{{name}} {base}/cnr/api/v1/packages/{{name}}/{{version}}/{{media_type}}/pull"
-        return HTMLResponse(_PAGE.format(template=escape(template.replace("\n", "")), version=__version__))
+        base = self._public_url or _base(request)
+        address = urlsplit(base)
+        template = f"{address.netloc}/{{name}} {base}/cnr/api/v1/packages/{{name}}/{{version}}/{{media_type}}/pull"
+        page = _PAGE.format(template=escape(template), root=escape(address.path), version=__version__)
+        return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
     async def version(self, request: Request) -> Response:
         return pretty_response(messages.Version(__version__, __version__))
@@ -76,7 +83,7 @@ class Site:
         return pretty_response(messages.Routes(self._routes))
 
     async def test_error(self, request: Request) -> Response:
-        raise InvalidUsage("this address always answers with an error", path=request.url.path)
+        raise InvalidUsage("this address always answers with an error", path=request.scope["path"])
 
     async def alive(self, request: Request) -> Response:
         return json_response(messages.Health())
@@ -94,6 +101,13 @@ class Site:
             raise InvalidUsage("a user name has no colon")
         token = base64.b64encode(f"{name}:{password}".encode()).decode()
         return json_response(messages.Token(f"basic {token}"))
+
+
+def _base(request: Request) -> str:
+    """Where the client found this server, and the prefix that it is mounted at."""
+    host = request.headers.get("host", "")
+    root = quote(request.scope.get("root_path", "").rstrip("/"))
+    return f"{request.scope['scheme']}://{host if _HOST.fullmatch(host) else 'localhost'}{root}"
 
 
 def _bracketed(path: str) -> str:

@@ -129,7 +129,7 @@ _BAD_RELEASE = errors.InvalidRelease("a release is a full SemVer 2.0.0 version s
 _BAD_NAME = errors.InvalidName("the namespace 'MyName' has upper-case letters: use 'myname'")
 _BAD_CHANNEL = errors.InvalidName("'1.0.0' is a version: a channel needs a name that is none")
 _BAD_LIMIT = errors.InvalidUsage(f"limit is a number from 1 to {LIST_LIMIT}", limit="0")
-_NO_FIELD = errors.InvalidUsage("the field release is missing")
+_NO_FIELD = errors.InvalidUsage("the field release is missing (a body that is no JSON object counts as none)")
 _BAD_ARCHIVE = errors.InvalidArchive("the archive is no gzip, or it is damaged (incorrect header check)")
 _TOO_LARGE = errors.TooLarge("the package, compressed: the limit is 20,971,520 bytes", limit=20_971_520, what="package")
 _LONG_BODY = errors.TooLarge("the body: the limit is 67,108,864 bytes", limit=67_108_864, what="body")
@@ -153,7 +153,12 @@ _FORMAT_FILTER = Query("media_type", "Only this format; a full media type is red
 _AS_JSON = Query("format", "`json`, in this spelling: the file as base64 in JSON. Anything else: the file.", _TEXT)
 _FORCE = Query("force", "`true`, in any letter case: replace what is there. The body wins.", _TEXT)
 _LINK: Final = MappingProxyType({"Link": 'The next page, `rel="next"`, where `limit` was given and there may be more.'})
-_DISPOSITION: Final = MappingProxyType({"Content-Disposition": "The name under which to keep the file."})
+_DISPOSITION: Final = MappingProxyType(
+    {
+        "Content-Disposition": "The name under which to keep the file.",
+        "ETag": "The digest of the gzip. Sent back as If-None-Match, it is answered by 304 without a body.",
+    }
+)
 
 
 def _json(description: str, kind: Any, example: Any, headers: Mapping[str, str] | None = None) -> Answer:

@@ -106,16 +106,16 @@ def _publication(target: Target, identity: Identity, source: Path) -> Publicatio
 
 
 def _check_complete(identity: Identity, *, namespace: str | None, name: str | None, release: str | None) -> None:
-    missing = [
-        word
-        for word, value in (("the namespace", namespace), ("the name", name), ("the release", release))
-        if not value
-    ]
+    missing = [word for word, value in (("namespace", namespace), ("name", name), ("release", release)) if not value]
     if missing:
         file = identity.described_by or "the package"
         raise click.UsageError(
-            f"{' and '.join(missing)} cannot be read from {file} and must be given: HOST/namespace/name@release"
+            f"the {_listed(missing)} cannot be read from {file} and must be given: HOST/namespace/name@release"
         )
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([part for part in (", ".join(words[:-1]), words[-1]) if part])
 
 
 def _push(

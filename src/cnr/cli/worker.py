@@ -22,8 +22,10 @@ from cnr.http.application import Application
 from cnr.http.guarded import GuardedProtocol
 from cnr.store.base import StoreRefused
 
-GRACE_S: Final = 8
-"""Seconds for requests under way after the signal to stop."""
+GRACE_S: Final = 7
+"""Seconds for requests under way after the signal to stop. (uvicorn takes whole ones.)"""
+LAST_WORD_S: Final = 0.5
+"""Seconds for what the grace has cut off to say so to its client and in the log; after them it is cut off again."""
 LAST_S: Final = 9.5
 """Seconds after which a worker that was told to stop ends in any case, also without a parent to kill it."""
 KEEP_ALIVE_S: Final = 75
@@ -64,9 +66,18 @@ async def _work(
     report(READY)
     try:
         await server.serve(sockets=[listener])
+        await _last_words(set(server.server_state.tasks))
     finally:
         await app.shutdown()
     return 0
+
+
+async def _last_words(requests: set[asyncio.Task[None]]) -> None:
+    for _ in range(2):
+        if requests:
+            _, requests = await asyncio.wait(requests, timeout=LAST_WORD_S)
+        for request in requests:
+            request.cancel()
 
 
 def _stop_when_told(server: uvicorn.Server, lifeline: int) -> None:
@@ -105,5 +116,6 @@ def settings(config: Config, app: Application) -> uvicorn.Config:
 
 def _log_to_stderr(level: str) -> None:
     logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # Its warnings are about what strangers send; a line for each would let them fill the disk.
-    logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
+    # Their warnings are about what strangers send; a line for each would let them fill the disk.
+    for library in ("uvicorn", "python_multipart"):
+        logging.getLogger(library).setLevel(logging.DEBUG if level == "debug" else logging.ERROR)

@@ -139,13 +139,13 @@ def _resolve(path: Path, root: Path, shown: str) -> Path:
     try:
         target = path.resolve(strict=True)
     except (FileNotFoundError, NotADirectoryError):
-        raise InvalidPackage(f"{shown} is a link that leads nowhere") from None
+        raise InvalidPackage(f"{shown!r} is a link that leads nowhere") from None
     except RuntimeError:
-        raise InvalidPackage(f"{shown} is a link that leads to itself") from None
+        raise InvalidPackage(f"{shown!r} is a link that leads to itself") from None
     except OSError as exc:
         raise InvalidPackage(f"{shown} cannot be packed: {exc.strerror}") from None
     if not target.is_relative_to(root):
-        raise InvalidPackage(f"{shown} is a link out of the directory, which a package may not follow")
+        raise InvalidPackage(f"{shown!r} is a link out of the directory, which a package may not follow")
     return target
 
 

@@ -112,8 +112,13 @@ def parse_format(text: str) -> Format:
     return Format(token)
 
 
-def parse_tag(text: str) -> Tag:
-    """`text` as an OCI tag. Raises InvalidName. Source: OCI distribution 1.1, "Pulling manifests"."""
+def parse_tag(text: str, *, what: str = "tag") -> Tag:
+    """`text` as an OCI tag; `what` is the word for it in the error. Raises InvalidName.
+
+    Source: OCI distribution 1.1, "Pulling manifests".
+    """
     if not _TAG.fullmatch(text):
-        raise InvalidName("a tag is at most 128 letters, digits, '_', '.' and '-', and begins with neither '.' nor '-'")
+        raise InvalidName(
+            f"a {what} is at most 128 letters, digits, '_', '.' and '-', and begins with neither '.' nor '-'"
+        )
     return Tag(text)

@@ -57,7 +57,7 @@ def release_of(tag: str) -> Release | None:
 
 def parse_channel(text: str) -> Channel:
     """`text` as a channel's name. Raises InvalidName: a channel is a tag, no SemVer, and no digest's tag."""
-    tag = parse_tag(text)
+    tag = parse_tag(text, what="channel's name")
     if release_of(tag):
         raise InvalidName(f"{text!r} is a version: a channel needs a name that is none")
     if _DIGEST_LIKE.match(text):
@@ -103,10 +103,10 @@ def resolve(query: str, releases: Sequence[Release]) -> Release | None:
         return Release(text)
     spec = _parse_query(query, text)
     with_prereleases = "-" in text
-    versions = ((release, Version(release)) for release in releases)
-    return highest(
-        release for release, version in versions if (with_prereleases or not version.prerelease) and spec.match(version)
-    )
+    for release in sorted(releases, key=order_key, reverse=True):
+        if (with_prereleases or "-" not in release.partition("+")[0]) and spec.match(Version(release)):
+            return release
+    return None
 
 
 def _parse_query(query: str, text: str) -> SimpleSpec:

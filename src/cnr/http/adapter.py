@@ -1,5 +1,6 @@
 """What all protocol adapters do alike: find the route, authorise, run the handler, render what it raised."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cnr.domain.access import Access, Grant
-from cnr.domain.errors import CnrError
+from cnr.domain.errors import CnrError, OutcomeUnknown
 from cnr.domain.names import Repository
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
@@ -63,13 +64,11 @@ class Adapter:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        method = scope["method"]
+        method, path = scope["method"], _path(scope)
         try:
-            route, values = self.router.match(method, scope["path"])
+            route, values = self.router.match(method, path)
         except RouteNotFound:
-            return self._render(
-                404, self._codes.route_not_found, "there is nothing at this address", {"path": scope["path"]}
-            )
+            return self._render(404, self._codes.route_not_found, "there is nothing at this address", {"path": path})
         except MethodNotAllowed as exc:
             return self._other_method(method, exc.allow)
         scope["route"] = route.path
@@ -81,8 +80,12 @@ class Adapter:
             return self._failure(exc)
         except ClientDisconnect:
             return Response(status_code=499)
+        except asyncio.CancelledError:
+            # Servers cancel what is still under way when their time to stop is over. This is the last word to a
+            # client that waits; without it it would get the server's own bare 500.
+            return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"))
         except Exception:
-            _log.exception("unexpected error", extra={"route": route.path})
+            _log.exception("unexpected error: %s %s, request %s", method, route.path, scope.get("request_id", "-"))
             return self._render(500, self._codes.internal, "the server failed on this request; its log says more", {})
 
     def _other_method(self, method: str, allow: Sequence[str]) -> Response:
@@ -100,6 +103,18 @@ class Adapter:
         if entry.retry_after_s is not None:
             response.headers["Retry-After"] = str(entry.retry_after_s)
         return response
+
+
+def _path(scope: Scope) -> str:
+    """The path below the one that the application is mounted at, without what no text can hold.
+
+    Source: the ASGI HTTP specification, `path` and `root_path`; not every server makes them overlap.
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        path = path[len(root) :]
+    return path if path.isascii() else path.encode("utf-8", "replace").decode()
 
 
 async def _run(route: Route, request: Request, values: Mapping[str, str]) -> Response:

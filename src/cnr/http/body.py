@@ -66,7 +66,8 @@ class EarlyAnswers:
     waits for "100 Continue" then never sends its body); what still comes is dropped, up to LINGER_BYTES or
     LINGER_S; then the connection closes. Bodies up to SMALL_BODY cost nobody a connection.
 
-    Also the place where ClientDisconnect ends: nobody is left to answer.
+    Also the place where ClientDisconnect ends, since nobody is left to answer; and cancellation, since a server that
+    stops sees for itself which answers are not complete.
     """
 
     def __init__(self, app: ASGIApp, *, linger_bytes: int = LINGER_BYTES, linger_s: float = LINGER_S) -> None:
@@ -81,7 +82,7 @@ class EarlyAnswers:
                 await self._app(scope, exchange.receive, exchange.send)
             else:
                 await self._app(scope, receive, send)
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError):
             return
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError, DataCorrupt, OutcomeUnknown, PackageNotFound
+from cnr.domain.errors import DataCorrupt, PackageNotFound, StoreUnavailable
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
 from cnr.store import keys
@@ -35,15 +35,12 @@ class Blobs:
 
     async def _store_large(self, repository: Repository, digest: Digest, size: int, source: Source) -> None:
         blob_id = self._core.new_id()
-        await self._core.blobs.put(blob_id, self._core.stream(source))
+        stored = await self._core.blobs.put(blob_id, self._core.stream(source))
         wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
-        try:
+        async with self._core.storing(blob_id):
+            if stored != size:
+                raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
             kept = await self._record(repository, digest, wanted)
-        except OutcomeUnknown:
-            raise  # the record may name these bytes
-        except CnrError:
-            await self._core.blobs.delete(blob_id)
-            raise
         if kept.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
 
@@ -89,6 +86,12 @@ class Blobs:
         record = await self.find(repository, digest)
         if record is None:
             raise PackageNotFound("no such blob in this package", digest=digest)
+        return await self.read(repository, digest, record, start, stop)
+
+    async def read(
+        self, repository: Repository, digest: Digest, record: BlobRecord, start: int = 0, stop: int | None = None
+    ) -> BlobReader:
+        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile."""
         if record.data is not None:
             part = record.data[start:stop]
             return BlobReader(record.size, _once(part), part)

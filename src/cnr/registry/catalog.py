@@ -201,10 +201,6 @@ class Catalog:
         except ViewsLost:
             return 0
 
-    async def newest(self, repository: Repository) -> int:
-        """When the newest format was created, in microseconds UTC; 0 where there is none."""
-        return await self._ask(lambda: self._views.newest(repository))
-
     async def channels_at(self, repository: Repository, tag: Tag) -> Sequence[Channel]:
         """Names, sorted, of the channels whose live current is the release of this tag."""
         return await self._remembered("channels", repository, tag, lambda: self._views.channels_at(repository, tag))

@@ -1,6 +1,7 @@
 """Channels: movable names for releases. A channel is a tag record; what it points at is decided when it is read."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from cnr.domain.errors import (
     ChannelNotFound,
@@ -18,6 +19,9 @@ from cnr.store import keys
 from cnr.store.records import TAG_LIMIT, AnyTag, ChannelTag, Member, TagRecord, encode
 from cnr.store.update import DELETE, Delete
 from cnr.store.views import ChannelView
+
+_SUSPECTS: Final = 100
+"""Members that one addition looks at to see whether they are dead."""
 
 
 class Channels:
@@ -74,17 +78,15 @@ class Channels:
             raise no_release(package, release)
         if release not in view.releases:
             raise _no_member(package, name, release)
-        dead = await self._dead(package, name)
 
         def change(before: TagRecord | None) -> TagRecord | Delete:
             if not isinstance(before, ChannelTag):
                 raise _no_channel(package, name)
             if all(m.tag != tag for m in before.members):
                 raise _no_member(package, name, release)
-            left = [m for m in before.members if m.tag != tag and m not in dead]
-            if not left:
-                return DELETE
-            return ChannelTag(current=max((m.tag for m in left), key=_order), members=tuple(left))
+            left = tuple(m for m in before.members if m.tag != tag)
+            # where the highest is dead, readers take the highest that is not
+            return ChannelTag(current=max((m.tag for m in left), key=_order), members=left) if left else DELETE
 
         await self._core.updater.update(keys.tag(package.repository, name), AnyTag, change)
 
@@ -108,13 +110,21 @@ class Channels:
         return Member(tag, found.born)
 
     async def _dead(self, package: PackageName, name: Channel) -> frozenset[Member]:
-        """Members that are dead for ever: a `born` never comes back. One that is added meanwhile is not among them."""
+        """Members that may be dropped: their release is gone, or another `born`, which never comes back.
+
+        Whom the view does not show is only suspected: taken out of the channel meanwhile, he may be back in it.
+        """
         record = await self._core.read(keys.tag(package.repository, name), AnyTag)
         if not isinstance(record, ChannelTag):
             return frozenset()
         view = await self._core.catalog.channel(package.repository, name)
-        alive = {tag_of(release) for release in view.releases} if view else set()
-        return frozenset(member for member in record.members if member.tag not in alive)
+        shown = {tag_of(release) for release in view.releases} if view else set()
+        suspects = [member for member in record.members if member.tag not in shown][:_SUSPECTS]
+        return frozenset([member for member in suspects if not await self._alive(package, member)])
+
+    async def _alive(self, package: PackageName, member: Member) -> bool:
+        found = await self._tags.release(package.repository, member.tag)
+        return found is not None and found.born == member.born
 
 
 def _order(tag: Tag) -> bytes:

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from cnr.domain.errors import CnrError, OutcomeUnknown
 from cnr.domain.limits import Limits
 from cnr.registry.catalog import Catalog
 from cnr.store import records
@@ -97,8 +99,20 @@ class Core:
     async def stream(self, source: Source) -> AsyncIterator[bytes]:
         """The chunks of `source`, each read in the pool."""
         chunks = source.chunks()
-        while chunk := await self.work(source.size, lambda: next(chunks, b"")):
+        while (chunk := await self.work(source.size, lambda: next(chunks, None))) is not None:
             yield chunk
+
+    @asynccontextmanager
+    async def storing(self, blob_id: str | None) -> AsyncIterator[None]:
+        """Delete these bytes again if the block fails, unless a record may name them by then."""
+        try:
+            yield
+        except OutcomeUnknown:
+            raise
+        except CnrError:
+            if blob_id is not None:
+                await self.blobs.delete(blob_id)
+            raise
 
 
 async def together(*work: Awaitable[Any]) -> list[Any]:

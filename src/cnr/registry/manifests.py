@@ -58,7 +58,8 @@ class Manifests:
             return msgspec.structs.replace(before, origin=kept, pushed_at=wanted.pushed_at, state="live")
 
         key = keys.manifest(repository, digest)
-        swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
+        async with self._core.storing(blob_id):
+            swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
         assert swap.after is not None
         if blob_id and swap.after.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)

@@ -2,21 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from cnr.domain.digest import TarDigest
-from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound
+from cnr.domain.digest import Digest, TarDigest
+from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound, StoreUnavailable
 from cnr.domain.names import Channel, Format, PackageName
-from cnr.domain.version import DEFAULT, Release, is_release, order_key, release_of, resolve, tag_of
+from cnr.domain.version import DEFAULT, RELEASE_LIMIT, Release, is_release, order_key, release_of, resolve, tag_of
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.release import Composer, Formats
 from cnr.registry.tags import Tags, no_format, no_package, no_release
 from cnr.store import keys
 from cnr.store.base import BlobReader
-from cnr.store.records import ContentsRecord, DeletedTag, FormatEntry, ReleaseTag
+from cnr.store.records import BlobRecord, ContentsRecord, DeletedTag, FormatEntry, ReleaseTag
 
 ANY_FORMAT = "-"
 """In place of a format: the only one that the release has."""
+_LOOKS: Final = 10
+"""How often a release may vanish between the view and its record before a query gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,15 @@ class Published:
     release: Release
     format: Format
     entry: FormatEntry
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A gzip file of a package: digest and bytes of the gzip itself."""
+
+    digest: Digest
+    size: int
+    record: BlobRecord
 
 
 class Packages:
@@ -53,11 +65,12 @@ class Packages:
         exact = query.replace(" ", "")
         if is_release(exact) and (record := await self._record(package, Release(exact))):
             return Release(exact), record
-        while True:
+        for _ in range(_LOOKS):
             release = await self._select(package, query)
             if record := await self._record(package, release):
                 return release, record
             # deleted since the view was read: the next look does not show it
+        raise StoreUnavailable(f"the list of {package}'s releases names some that are not there; try again")
 
     async def _select(self, package: PackageName, query: str) -> Release:
         if query == DEFAULT:
@@ -68,7 +81,7 @@ class Packages:
         releases = [view.release for view in await self._core.catalog.releases(package.repository)]
         if not releases:
             raise no_package(package)
-        found = resolve(query, releases)
+        found = await self._core.work(len(releases) * (RELEASE_LIMIT + len(query)), lambda: resolve(query, releases))
         if found is None:
             raise ReleaseNotFound(
                 f"no release of {package} matches {query!r}", package=str(package), release_query=query
@@ -100,31 +113,34 @@ class Packages:
         ]
         if not found:
             raise no_package(package)
-        found.sort(key=lambda item: (item.entry.created_at, order_key(item.release), item.format))
-        return [item for item in found if format is None or item.format == format]
+        wanted = [item for item in found if format is None or item.format == format]
+        return await self._core.work(len(wanted) * RELEASE_LIMIT, lambda: sorted(wanted, key=_age))
 
     async def require(self, package: PackageName, digest: TarDigest) -> None:
         """Raises PackageNotFound unless the package exists: a deleted one shows no file that is not swept yet."""
         if not await self._core.catalog.exists(package.repository):
             raise no_blob(package, digest)
 
-    async def size(self, package: PackageName, digest: TarDigest) -> int:
-        """Bytes of the package's one gzip file of a tar. Raises PackageNotFound."""
-        return (await self._contents(package, digest)).size
-
-    async def open(self, package: PackageName, digest: TarDigest) -> BlobReader:
+    async def file(self, package: PackageName, digest: TarDigest) -> File:
         """The package's one gzip file of a tar. Raises PackageNotFound.
 
         Source: contracts/cnr.md section 1: show, pull and blob agree on one file.
         """
-        contents = await self._contents(package, digest)
-        return await self._blobs.open(package.repository, contents.digest)
-
-    async def _contents(self, package: PackageName, digest: TarDigest) -> ContentsRecord:
-        record = await self._core.read(keys.contents(package.repository, digest), ContentsRecord)
-        if not isinstance(record, ContentsRecord):
+        contents = await self._core.read(keys.contents(package.repository, digest), ContentsRecord)
+        if not isinstance(contents, ContentsRecord):
             raise no_blob(package, digest)
-        return record
+        record = await self._blobs.find(package.repository, contents.digest)
+        if record is None:
+            raise no_blob(package, digest)
+        return File(contents.digest, record.size, record)
+
+    async def read(self, package: PackageName, file: File) -> BlobReader:
+        """The bytes of a file that was just found. Raises PackageNotFound if it was deleted meanwhile."""
+        return await self._blobs.read(package.repository, file.digest, file.record)
+
+    async def open(self, package: PackageName, digest: TarDigest) -> BlobReader:
+        """`read` of `file`."""
+        return await self.read(package, await self.file(package, digest))
 
     async def delete(self, package: PackageName, release: str, format: str) -> Published:
         """Delete one format of an exact release; the last one takes the release with it, also out of its channels.
@@ -146,6 +162,10 @@ class Packages:
             await self._tags.left(package.repository)
         assert isinstance(before, ReleaseTag)
         return Published(package, Release(release), token, before.formats[token])
+
+
+def _age(item: Published) -> tuple[int, bytes, Format]:
+    return item.entry.created_at, order_key(item.release), item.format
 
 
 def _only_format(package: PackageName, release: Release, record: ReleaseTag) -> Format:

@@ -5,7 +5,6 @@ a race leaves facts that no release names, until garbage collection. Source: des
 """
 
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from cnr.domain.archive import inspect
 from cnr.domain.chart import summarize
 from cnr.domain.digest import Digest
-from cnr.domain.errors import NameTaken, ReleaseExists, StoreUnavailable
+from cnr.domain.errors import ReleaseExists, StoreUnavailable
 from cnr.domain.manifest import MANIFEST_TYPE, Layer
 from cnr.domain.names import Format, PackageName
 from cnr.domain.version import Release, tag_of
@@ -22,7 +21,7 @@ from cnr.registry.core import Core, Source, together
 from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
-from cnr.registry.release import Composer, FactsGone, Formats
+from cnr.registry.release import PLACEHOLDER, Composer, FactsGone, Formats, Recipe
 from cnr.registry.tags import Tags
 from cnr.store import keys
 from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag, TagRecord
@@ -61,9 +60,10 @@ class Publisher:
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
-        await self._refuse_existing(package, release, format, force)
         moment = created_at if created_at is not None else await self._now(package)
         push = Push(package, release, format, source, contents, moment)
+        likely = _entry(push, PLACEHOLDER, _own(push), metadata)
+        await self._composer.check(package, release, _with(push, likely, force))
         before, entry = await self._commit(push, metadata, force)
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)
@@ -76,18 +76,11 @@ class Publisher:
         for _ in range(_ATTEMPTS):
             begun_at = self._core.clock()
             entry = await self._facts(push, metadata)
-            recipe = partial(_with_format, push, entry, force)
+            recipe = _with(push, entry, force)
             with suppress(FactsGone):
                 before, _ = await self._composer.recompose(push.package, push.release, recipe, touched_at=begun_at)
                 return before, entry
         raise StoreUnavailable(_SWEPT)
-
-    async def _refuse_existing(self, package: PackageName, release: Release, format: Format, force: bool) -> None:
-        before = await self._tags.release(package.repository, tag_of(release))
-        if before is not None and format in before.formats and not force:
-            raise _exists(package, release, format)
-        if before is not None and not before.formats:
-            raise NameTaken(f"{package} {release} is a tag on something that is no package")
 
     async def _now(self, package: PackageName) -> int:
         """The time of this push: after every one that this host's views show, also where the clock went back."""
@@ -101,9 +94,9 @@ class Publisher:
         )
         try:
             for _ in range(_ATTEMPTS):
-                held, gone = await self._held(push)
+                held, swept = await self._held(push)
                 plan = draft(push, chart, Layer(held.digest, held.size, push.contents.tar_digest), shaped)
-                if (pointer := await self._write(push, plan, held, gone)) is not None:
+                if (pointer := await self._write(push, plan, held, swept)) is not None:
                     return _entry(push, pointer, held, metadata)
         finally:
             if shaped is not None:
@@ -113,49 +106,67 @@ class Publisher:
     async def _held(self, push: Push) -> tuple[ContentsRecord, ContentsRecord | None]:
         """Which gzip the package serves for this tar: the stored one if it is there, else the pushed one.
 
-        With it the stored one if its blob is gone.
+        With it the record that names a gzip which was swept.
         """
-        now = self._core.clock()
-        own = ContentsRecord(digest=push.contents.digest, size=push.contents.size, touched_at=now)
         found = await self._core.read(_contents_key(push), ContentsRecord)
         if not isinstance(found, ContentsRecord):
-            return own, None
+            return _own(push), None
         if await self._blobs.revive(push.package.repository, found.digest):
-            return msgspec.structs.replace(found, state="live", touched_at=now), None
-        return own, found
+            return msgspec.structs.replace(found, state="live"), None
+        return _own(push), found
 
     async def _write(
-        self, push: Push, plan: Draft, held: ContentsRecord, gone: ContentsRecord | None
+        self, push: Push, plan: Draft, held: ContentsRecord, swept: ContentsRecord | None
     ) -> Pointer | None:
-        """Write blobs, contents and manifest side by side; None if another's contents came first or a blob went."""
+        """Write blobs and manifest side by side, then contents; None if another's contents came first or a blob went.
+
+        In this order, because who finds contents without their blob takes them for swept, and puts his own there.
+        """
         repository = push.package.repository
         parts = plan.parts
         if held.digest == push.contents.digest:
             parts = (Part(held.digest, held.size, push.source), *parts)
-        claimed, pointer, *_ = await together(
-            self._claim(push, held, gone),
+        pointer, *_ = await together(
             self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
             *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
         )
+        claimed = await self._claim(push, held, swept)
         digests = {held.digest, *(part.digest for part in parts)}
         if claimed != held.digest or not await self._manifests.present(repository, digests):
             return None
         found: Pointer = pointer
         return found
 
-    async def _claim(self, push: Push, held: ContentsRecord, gone: ContentsRecord | None) -> Digest:
-        """Make `held` the package's gzip of this tar, unless it has one that is not `gone`; returns which it has."""
+    async def _claim(self, push: Push, held: ContentsRecord, swept: ContentsRecord | None) -> Digest:
+        """Make `held` the package's gzip of this tar, unless it has one that is not `swept`; returns which it has."""
+        now = self._core.clock()
+        wanted = msgspec.structs.replace(held, touched_at=now)
 
         def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
-            if before is None or (gone is not None and before.write == gone.write):
-                return held
-            stale = before.state != "live" or before.touched_at <= held.touched_at - self._core.trusted_us
-            return held if stale and before.digest == held.digest else KEEP
+            if before is None or (swept is not None and before.write == swept.write):
+                return wanted
+            stale = before.state != "live" or before.touched_at <= now - self._core.trusted_us
+            return wanted if stale and before.digest == held.digest else KEEP
 
         durable = self._core.facts_durable
         swap = await self._core.updater.update(_contents_key(push), ContentsRecord, change, durable=durable)
         assert swap.after is not None
         return swap.after.digest
+
+
+def _own(push: Push) -> ContentsRecord:
+    return ContentsRecord(digest=push.contents.digest, size=push.contents.size)
+
+
+def _with(push: Push, entry: FormatEntry, force: bool) -> Recipe:
+    """Adds the pushed format, or raises ReleaseExists."""
+
+    def recipe(formats: Formats) -> Formats:
+        if push.format in formats and not force:
+            raise _exists(push.package, push.release, push.format)
+        return {**formats, push.format: entry}
+
+    return recipe
 
 
 def _contents_key(push: Push) -> str:
@@ -173,12 +184,6 @@ def _entry(push: Push, pointer: Pointer, held: ContentsRecord, metadata: dict[st
         description=summary.description,
         keywords=summary.keywords,
     )
-
-
-def _with_format(push: Push, entry: FormatEntry, force: bool, formats: Formats) -> Formats:
-    if push.format in formats and not force:
-        raise _exists(push.package, push.release, push.format)
-    return {**formats, push.format: entry}
 
 
 def _exists(package: PackageName, release: Release, format: Format) -> ReleaseExists:

@@ -4,8 +4,10 @@ A release is one tag record, so every change here is one swap. Source: contracts
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from cnr.domain.archive import HELM
+from cnr.domain.digest import Digest
 from cnr.domain.errors import Conflict, NameTaken, RecordFull, StoreUnavailable
 from cnr.domain.manifest import INDEX_TYPE, RELEASE_ARTIFACT, VERSION, Child, release_index
 from cnr.domain.names import Format, PackageName, Repository, Tag
@@ -28,6 +30,9 @@ from cnr.store.records import (
     encode,
 )
 
+PLACEHOLDER: Final = Pointer(Digest(f"sha256:{0:064}"), f"{0:032}")
+"""As long as any pointer: what a record will have room for can be told before what it names is written."""
+
 Formats = dict[Format, FormatEntry]
 Recipe = Callable[[Formats], Formats]
 """From the formats as they are to those wanted; pure, raises what forbids the change."""
@@ -49,6 +54,11 @@ class Composer:
         self._tags = tags
         self._manifests = manifests
         self._confirmation = Confirmation(core, blobs, manifests)
+
+    async def check(self, package: PackageName, release: Release, recipe: Recipe) -> None:
+        """Raises what `recompose` would raise now, and writes nothing."""
+        before = await self._tags.get(package.repository, tag_of(release))
+        _require_room(release, recipe(_formats(package, release, before)))
 
     async def recompose(
         self, package: PackageName, release: Release, recipe: Recipe, *, touched_at: int | None = None
@@ -97,13 +107,11 @@ class Composer:
         if not formats:
             contents = {token: entry.tar_digest for token, entry in old.items()}
             return DeletedTag(contents=contents, deleted_at=self._core.clock())
+        _require_room(release, formats)
         born = before.born if isinstance(before, ReleaseTag) else self._core.new_id()
         index = await self._index(repository, release, formats) if len(formats) > 1 else None
         target = formats[HELM].manifest if HELM in formats else index or next(iter(formats.values())).manifest
-        record = ReleaseTag(born=born, manifest=target, index=index, formats=formats)
-        if len(encode(record)) > TAG_LIMIT:
-            raise RecordFull(f"release {release} has no room for another format's metadata")
-        return record
+        return ReleaseTag(born=born, manifest=target, index=index, formats=formats)
 
     async def _index(self, repository: Repository, release: Release, formats: Formats) -> Pointer:
         """Write the index over `formats`, and its row among the referrers of the helm manifest."""
@@ -142,6 +150,12 @@ def _formats(package: PackageName, release: Release, record: TagRecord | None) -
     raise NameTaken(
         f"{package} {release} is a tag on something that is no package", package=str(package), release=release
     )
+
+
+def _require_room(release: Release, formats: Formats) -> None:
+    record = ReleaseTag(born=PLACEHOLDER.born, manifest=PLACEHOLDER, index=PLACEHOLDER, formats=formats)
+    if len(encode(record)) > TAG_LIMIT:
+        raise RecordFull(f"release {release} has no room for another format's metadata")
 
 
 def _swap(seen: TagRecord | None, wanted: TagRecord) -> Callable[[TagRecord | None], TagRecord]:

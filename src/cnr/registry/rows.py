@@ -4,8 +4,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
-
+from cnr.domain.errors import DataCorrupt
 from cnr.domain.names import Channel, Repository, Tag
 from cnr.domain.version import release_of
 from cnr.store import keys, records
@@ -30,9 +29,9 @@ def change_of(record: Record) -> Change:
     key = keys.split(record.key)
     try:
         found: Any = records.decode(Repo if key.kind == "repos" else records.AnyTag, record.value)
-    except (msgspec.DecodeError, IndexError) as exc:
+    except DataCorrupt as exc:
         # its own readers answer with an error; the lists of all other packages must not
-        _log.error("the record %s cannot be read and is left out of all lists: %s", record.key, exc)
+        _log.error("the record %s cannot be read and is left out of all lists: %s", record.key, exc.message)
         return Change(record.key, record.version, None)
     row = _repo(key.repository, found) if isinstance(found, Repo) else _tag(key.repository, Tag(key.rest), found)
     return Change(record.key, record.version, row)

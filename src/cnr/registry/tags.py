@@ -4,6 +4,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+
+from msgspec.structs import replace
 
 from cnr.domain.errors import PackageNotFound, StoreTrouble
 from cnr.domain.names import Format, PackageName, Repository, Tag
@@ -40,16 +43,18 @@ class Tags:
         if not await self._core.catalog.exists(package.repository):
             raise no_package(package)
 
-    async def releases(self, repository: Repository, *, page: int = _PAGE) -> AsyncIterator[tuple[Tag, ReleaseTag]]:
+    async def releases(
+        self, repository: Repository, *, first_page: int = _PAGE
+    ) -> AsyncIterator[tuple[Tag, ReleaseTag]]:
         """Every live release with formats, from the records, in byte order of its tag; page by page."""
         prefix = keys.tags(repository)
-        after = ""
-        while found := await self._core.records.scan(prefix, after=after, limit=page):
+        after, limit = "", first_page
+        while found := await self._core.records.scan(prefix, after=after, limit=limit):
             for entry in found:
                 record: TagRecord = records.decode(AnyTag, entry.value)
                 if isinstance(record, ReleaseTag) and record.formats:
                     yield Tag(entry.key[len(prefix) :]), record
-            after = found[-1].key
+            after, limit = found[-1].key, _PAGE
             await asyncio.sleep(0)
 
     async def arrived(self, repository: Repository, tag: Tag, created_at: int) -> None:
@@ -74,6 +79,7 @@ class Tags:
             return Repo(state="live", created_at=born_at)
 
         await self._core.updater.update(key, Repo, change)
+        await self._settle(repository)
 
     async def redate(self, repository: Repository, choose: Callable[[int], int]) -> None:
         """Change when the live package counts as created, from what it is to what `choose` gives: for an import."""
@@ -86,26 +92,27 @@ class Tags:
         await self._core.updater.update(keys.repo(repository), Repo, change)
 
     async def left(self, repository: Repository) -> None:
-        """After a release was deleted: without another live one the package is empty.
-
-        Scans again after the swap, so that a release that came in between keeps the package. Never fails, as
-        `arrived`.
-        """
+        """After a release was deleted: without another live one the package is empty. Never fails, as `arrived`."""
         with _afterwards(repository):
-            await self._leave(repository)
+            await self._settle(repository)
 
-    async def _leave(self, repository: Repository) -> None:
-        if await self._oldest_other(repository, None) is not None:
-            return
+    async def _settle(self, repository: Repository) -> None:
+        """Make the package live or empty as its releases say.
+
+        Looks again after each swap, as everybody does who changed a release: whoever is last makes it right.
+        """
         key = keys.repo(repository)
-        swap = await self._core.updater.update(key, Repo, _empty)
-        oldest = await self._oldest_other(repository, None)
-        if oldest is not None and swap.after is not None:
-            await self._core.updater.update(key, Repo, lambda _: Repo(state="live", created_at=oldest))
+        while True:
+            found: Repo | None = await self._core.read(key, Repo)
+            oldest = await self._oldest_other(repository, None)
+            if found is None or (found.state == "live") == (oldest is not None):
+                return
+            wanted = Repo(state="live", created_at=oldest) if oldest else replace(found, state="empty")
+            await self._core.updater.update(key, Repo, partial(_swap, found, wanted))
 
     async def _oldest_other(self, repository: Repository, tag: Tag | None) -> int | None:
         """The creation time of some live release other than `tag`: the first found; None if there is none."""
-        async for name, record in self.releases(repository, page=_PEEK):
+        async for name, record in self.releases(repository, first_page=_PEEK):
             if name != tag:
                 return min(entry.created_at for entry in record.formats.values())
         return None
@@ -120,10 +127,8 @@ def _afterwards(repository: Repository) -> Iterator[None]:
         _log.warning("the age of %s is not written yet: %s", repository, exc.message)
 
 
-def _empty(before: Repo | None) -> Repo | Keep:
-    if before is None or before.state == "empty":
-        return KEEP
-    return Repo(state="empty", created_at=before.created_at)
+def _swap(seen: Repo, wanted: Repo, now: Repo | None) -> Repo | Keep:
+    return wanted if now == seen else KEEP
 
 
 def no_package(package: PackageName) -> PackageNotFound:

@@ -104,11 +104,23 @@ class Claim:
                 f"{self._path.parent} is in use by host {other.name!r}; one host at a time, "
                 f"{ALONE_US // 1_000_000} s apart (remove {self._path.name} if that host is gone)"
             )
+        claim = json.dumps({**asdict(self._host), "renewed_at": self._clock()}).encode()
+        if other == self._host and self._path.stat().st_size == len(claim):
+            self._overwrite(claim)
+        else:
+            self._replace(claim)
+
+    def _overwrite(self, claim: bytes) -> None:
+        """In place: a full disk has no room for another file, and a claim that is not renewed is lost."""
+        with self._path.open("r+b", buffering=0) as file:
+            file.write(claim)
+
+    def _replace(self, claim: bytes) -> None:
         draft = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
         try:
             handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-            with open(handle, "w") as file:
-                json.dump({**asdict(self._host), "renewed_at": self._clock()}, file)
+            with open(handle, "wb") as file:
+                file.write(claim)
             draft.rename(self._path)
         except BaseException:
             draft.unlink(missing_ok=True)

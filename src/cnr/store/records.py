@@ -11,14 +11,15 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from cnr.domain.digest import Digest, TarDigest
+from cnr.domain.errors import DataCorrupt, StoreTrouble, StoreUnavailable
 from cnr.domain.names import Format, Tag
 
 FORMAT = 1
 _FORMAT_BYTE = bytes([FORMAT])
 
 
-class StoredFormatTooNew(Exception):
-    """A record was written by a newer version of this software."""
+class StoredFormatTooNew(StoreUnavailable):
+    """A record was written by a newer version of this software. Other servers can read it."""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -189,8 +190,17 @@ def encode(record: Stored) -> bytes:
 
 
 def decode(kind: type[T] | Any, value: bytes) -> T:
-    """The record of `kind` in a stored value. Raises StoredFormatTooNew, msgspec.DecodeError."""
-    if value[0] != FORMAT:
-        raise StoredFormatTooNew(f"a record has format {value[0]}; this server reads {FORMAT}")
-    decoded: T = _decoders[kind].decode(memoryview(value)[1:])
+    """The record of `kind` in a stored value. Raises StoredFormatTooNew, DataCorrupt."""
+    if value[:1] != _FORMAT_BYTE:
+        raise _unreadable(value)
+    try:
+        decoded: T = _decoders[kind].decode(memoryview(value)[1:])
+    except msgspec.DecodeError as exc:
+        raise DataCorrupt(f"a stored record cannot be read: {exc}") from exc
     return decoded
+
+
+def _unreadable(value: bytes) -> StoreTrouble:
+    if not value:
+        return DataCorrupt("a stored record is empty")
+    return StoredFormatTooNew(f"a record has format {value[0]}; this server reads {FORMAT}: upgrade it")

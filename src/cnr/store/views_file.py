@@ -70,6 +70,11 @@ def is_lost(exc: sqlite3.Error) -> bool:
     return isinstance(exc, NotOurs) or _code(exc) in _LOST or str(exc).startswith("no such table")
 
 
+def is_full(exc: sqlite3.Error) -> bool:
+    """Whether the disk takes no more: it is full, a quota is used up, or writing fails."""
+    return _code(exc) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
 def _code(exc: sqlite3.Error) -> int:
     return getattr(exc, "sqlite_errorcode", 0) & 0xFF
 
@@ -127,6 +132,12 @@ class ViewFile:
         self.writer = writer
         self.reader.execute("PRAGMA query_only = ON")
         self._inode = _inode(path)
+
+    def copied(self) -> "ViewFile":
+        """What is committed, in memory. Raises sqlite3.Error where it cannot be read."""
+        copy = ViewFile(None)
+        self.reader.backup(copy.reader)
+        return copy
 
     @property
     def isolated(self) -> bool:

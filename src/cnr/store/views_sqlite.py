@@ -2,9 +2,12 @@
 
 Reads run on the event loop: each is one indexed statement, or a few in one snapshot. Nothing in them waits for a
 lock, and no statement stays open across an await.
+
+While the disk is full a copy in memory stands in for the file, one per process, so that reads go on and stay exact.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +20,7 @@ from cnr.domain.version import Release
 from cnr.store import views_queries as queries
 from cnr.store.base import Cursor
 from cnr.store.views import Change, ChannelView, CursorMoved, PackageView, ReleaseView, SearchHit, ViewsLost
-from cnr.store.views_file import ViewFile, is_busy, is_lost
+from cnr.store.views_file import ViewFile, is_busy, is_full, is_lost
 from cnr.store.views_projection import Projection
 
 T = TypeVar("T")
@@ -30,6 +33,12 @@ READ_WAIT_S: Final = 5.0
 """How long a read waits for another process that recovers or closes the file."""
 _PAUSE_S: Final = 0.002
 
+_log = logging.getLogger(__name__)
+
+
+class _DiskFull(StoreUnavailable):
+    """The file takes no changes; nothing was applied."""
+
 
 class SqliteViews:
     """ViewStore in `folder`, or in memory (None). Make one per process, after the fork.
@@ -39,6 +48,8 @@ class SqliteViews:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._file = ViewFile(folder)
+        self._full: ViewFile | None = None
+        self._missed: list[Change] = []
         self._complete = False
         self._writing = asyncio.Lock()
         self._checkpoint: asyncio.Future[None] | None = None
@@ -51,10 +62,17 @@ class SqliteViews:
         return found
 
     async def apply(self, changes: Sequence[Change], *, since: Cursor, until: Cursor) -> None:
-        async with self._transaction(since, until) as projection:
-            await self._project(projection, changes)
+        try:
+            await self._apply(changes, since, until)
+        except _DiskFull as exc:
+            self._stand_in(exc)
+            await self._apply(changes, since, until)
+        if self._full is not None:
+            self._try_the_file(self._full, changes, until)
 
     async def rebuild(self, pages: AsyncIterable[Sequence[Change]], *, since: Cursor | None, until: Cursor) -> None:
+        if self._full is not None:
+            self._return_to(self._full)  # what it missed is unknown from now on
         async with self._transaction(since, until, anew=True) as projection:
             async for page in pages:
                 await self._project(projection, page)
@@ -107,6 +125,8 @@ class SqliteViews:
         if self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
         self._file.close()
+        if self._full is not None:
+            self._full.close()
 
     async def _view(self, read: Callable[[sqlite3.Connection], T]) -> T:
         if not self._complete:
@@ -140,6 +160,8 @@ class SqliteViews:
                 self._file.commit()
             except sqlite3.DatabaseError as exc:
                 self._file.rollback()
+                if is_full(exc):
+                    raise _DiskFull(f"the views' file takes no changes: {exc}") from exc
                 self._judge(exc)
                 raise StoreUnavailable("the views' file is busy; try again") from exc
             except BaseException:
@@ -147,6 +169,49 @@ class SqliteViews:
                 raise
             self._complete = True
             self._tidy()
+
+    async def _apply(self, changes: Sequence[Change], since: Cursor, until: Cursor) -> None:
+        async with self._transaction(since, until) as projection:
+            await self._project(projection, changes)
+
+    def _stand_in(self, full: _DiskFull) -> None:
+        """Answer from memory until the file takes changes again. Raises `full` where that cannot be."""
+        if self._full is not None:
+            return  # another request was here meanwhile
+        if self._file.path is None:
+            raise full
+        try:
+            copy = self._file.copied()
+        except sqlite3.Error:
+            raise full from None
+        self._file, self._full = copy, self._file
+        self._missed = []
+        _log.warning("%s: lists and search are answered from memory until it does", full.message)
+
+    def _try_the_file(self, file: ViewFile, changes: Sequence[Change], until: Cursor) -> None:
+        """A record was written, so there may be room again: give the file what it missed, and return to it.
+
+        Another worker may have given it more; what is there already changes nothing.
+        """
+        self._missed.extend(changes)
+        try:
+            if file.moved() or queries.cursor(file.reader) is None:
+                return
+            file.begin(anew=False)
+            projection = Projection(file.writer)
+            for change in self._missed:
+                projection.apply(change)
+            projection.settle()
+            projection.move(until)
+            file.commit()
+        except sqlite3.DatabaseError:
+            file.rollback()
+            return
+        self._return_to(file)
+
+    def _return_to(self, file: ViewFile) -> None:
+        self._file.close()
+        self._file, self._full, self._missed = file, None, []
 
     async def _begin(self, anew: bool) -> None:
         deadline = None
