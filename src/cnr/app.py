@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +24,8 @@ from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
 from cnr.registry.catalog import Catalog
 from cnr.registry.core import Core
+from cnr.registry.gc import Collector
+from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
 from cnr.store.base import StoreRefused
 from cnr.store.open import open_store
@@ -96,6 +99,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             pool=pool,
             spool_folder=config.spool,
             limits=config.limits,
+            grace=timedelta(seconds=config.gc_grace),
         )
         yield Registry(core)
 
@@ -142,6 +146,9 @@ class App:
         registry = await stack.enter_async_context(open_registry(config))
         views_begun = asyncio.create_task(_bring_views_up(registry))
         stack.callback(views_begun.cancel)
+        if config.gc_interval:
+            schedule = Schedule(registry.core, Collector(registry.core, registry.manifests), config.gc_interval)
+            await stack.enter_async_context(schedule.running())
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )

@@ -51,6 +51,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_ratio: int
     max_chart_file: int
     max_metadata: int
+    gc_interval: int
+    gc_grace: int
 
     @property
     def limits(self) -> Limits:
@@ -319,5 +321,21 @@ SETTINGS: Final = (
         ("CNR_MAX_METADATA",),
         "--max-metadata",
         "Largest metadata of a push.",
+    ),
+    Setting(
+        "gc_interval",
+        types.whole(0, 10**9),
+        "21600",
+        ("CNR_GC_INTERVAL",),
+        "--gc-interval",
+        "Seconds from one garbage collection in the background to the next; 0 for none.",
+    ),
+    Setting(
+        "gc_grace",
+        types.whole(0, 10**9),
+        "86400",
+        ("CNR_GC_GRACE",),
+        "--gc-grace",
+        "Seconds for which garbage collection spares what nothing names; the same on all servers of a store.",
     ),
 )

@@ -232,5 +232,11 @@ def parse_manifest(data: bytes) -> Manifest:
     return manifest
 
 
+def blobs_of(manifest: Manifest) -> list[Digest]:
+    """The blobs that a manifest names: config and layers, each once."""
+    named = [*([manifest.config] if manifest.config else []), *(manifest.layers or ())]
+    return list(dict.fromkeys(descriptor.digest for descriptor in named))
+
+
 def _reason(exc: Exception) -> str:
     return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)[:200]

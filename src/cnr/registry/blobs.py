@@ -90,11 +90,11 @@ class Blobs:
         return swap.after
 
     async def revive(self, repository: Repository, digest: Digest) -> bool:
-        """Whether the blob is there; if so it is live now, and younger than a quarter of the grace."""
+        """Whether the blob is there; if so it is live now, and was touched within `Core.trusted_us`."""
         record = await self.find(repository, digest)
         if record is None:
             return False
-        stale_at = self._core.clock() - int(self._core.grace.total_seconds() * 1_000_000) // 4
+        stale_at = self._core.clock() - self._core.trusted_us
         if record.state == "live" and record.touched_at > stale_at:
             return True
 

@@ -18,6 +18,8 @@ from cnr.store.update import Updater
 
 T = TypeVar("T")
 
+TRUSTED_GRACE_US = 3_600_000_000
+"""Writers count on no more grace than this, however long it is."""
 INLINE_WORK_BYTES = 32 * 1024
 """Up to here hashing and gunzip take less time than a hop to the pool."""
 
@@ -66,6 +68,14 @@ class Core:
     spool_folder: Path
     limits: Limits
     grace: timedelta = timedelta(hours=24)
+
+    @property
+    def trusted_us(self) -> int:
+        """For so long, in microseconds, what was touched can be named without asking whether it is condemned.
+
+        A quarter of the grace, at most of an hour: collectors may then have another grace above that.
+        """
+        return min(int(self.grace.total_seconds() * 1_000_000), TRUSTED_GRACE_US) // 4
 
     @property
     def facts_durable(self) -> bool:

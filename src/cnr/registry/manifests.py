@@ -7,11 +7,13 @@ import msgspec
 
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.errors import DataCorrupt, InvalidManifest
+from cnr.domain.manifest import blobs_of, parse_manifest
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Bytes, Core
 from cnr.store import keys
 from cnr.store.records import INLINE_MANIFEST, ManifestRecord, Pointer, ReferrerRecord
+from cnr.store.update import KEEP, Keep
 
 
 class Manifests:
@@ -35,8 +37,8 @@ class Manifests:
         """Make `data` a manifest of the repository, and return what a tag may point at.
 
         `digest` is the sha256 unless given. `durable` where no tag follows that would make it so. One that is there
-        keeps its `born`; what a client pushed stays a client's. Raises InvalidManifest where it is there as another
-        media type.
+        keeps its `born`, and is live again; what a client pushed stays a client's. Raises InvalidManifest where it is
+        there as another media type.
         """
         digest = digest or sha256(data)
         blob_id = None if len(data) <= INLINE_MANIFEST else self._core.new_id()
@@ -59,7 +61,7 @@ class Manifests:
             if before.media_type != media_type:
                 raise InvalidManifest(f"this manifest is here already, as {before.media_type}", digest=digest)
             kept = "client" if "client" in (before.origin, origin) else "server"
-            return msgspec.structs.replace(before, origin=kept, pushed_at=wanted.pushed_at)
+            return msgspec.structs.replace(before, origin=kept, pushed_at=wanted.pushed_at, state="live")
 
         key = keys.manifest(repository, digest)
         durable = durable or self._core.facts_durable
@@ -79,6 +81,23 @@ class Manifests:
         """The manifest of this digest; None where there is none."""
         record: ManifestRecord | None = await self._core.read(keys.manifest(repository, digest), ManifestRecord)
         return record
+
+    async def complete(self, repository: Repository, pointer: Pointer) -> bool:
+        """Whether this manifest and every blob that it names are there; if so all of them are live now.
+
+        Ask it after something that garbage collection marks from names the manifest.
+        """
+
+        def change(before: ManifestRecord | None) -> ManifestRecord | Keep:
+            if before is None or before.born != pointer.born or before.state == "live":
+                return KEEP
+            return msgspec.structs.replace(before, state="live")
+
+        key = keys.manifest(repository, pointer.digest)
+        swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
+        if swap.after is None or swap.after.born != pointer.born:
+            return False
+        return await self.present(repository, blobs_of(parse_manifest(await self.data(swap.after))))
 
     async def data(self, record: ManifestRecord) -> bytes:
         """The manifest's bytes."""

@@ -4,6 +4,7 @@ Everything that can refuse is checked before the first write, so a refused push 
 a race leaves facts that no release names, until garbage collection. Source: design/architecture.md, rule 2.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -20,14 +21,15 @@ from cnr.registry.core import Core, Source, together
 from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
-from cnr.registry.release import PLACEHOLDER, Composer, Formats, Recipe
+from cnr.registry.release import PLACEHOLDER, Composer, FactsGone, Formats, Recipe
 from cnr.registry.tags import Tags
 from cnr.store import keys
-from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag
+from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag, TagRecord
 from cnr.store.update import KEEP, Keep
 
 _ATTEMPTS = 5
 """How often facts that garbage collection took meanwhile are written anew."""
+_SWEPT = "what was written for this push was swept several times over; try again"
 
 
 class Publisher:
@@ -62,11 +64,23 @@ class Publisher:
         push = Push(package, release, format, source, contents, moment)
         likely = _entry(push, PLACEHOLDER, _own(push), metadata)
         await self._composer.check(package, release, _with(push, likely, force))
-        entry = await self._facts(push, metadata)
-        before, _ = await self._composer.recompose(package, release, _with(push, entry, force))
+        before, entry = await self._commit(push, metadata, force)
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)
         return Published(package, release, format, entry)
+
+    async def _commit(
+        self, push: Push, metadata: dict[str, Any] | None, force: bool
+    ) -> tuple[TagRecord | None, FormatEntry]:
+        """Write the facts and swap the release in; again where garbage collection took a fact in between."""
+        for _ in range(_ATTEMPTS):
+            begun_at = self._core.clock()
+            entry = await self._facts(push, metadata)
+            recipe = _with(push, entry, force)
+            with suppress(FactsGone):
+                before, _ = await self._composer.recompose(push.package, push.release, recipe, touched_at=begun_at)
+                return before, entry
+        raise StoreUnavailable(_SWEPT)
 
     async def _now(self, package: PackageName) -> int:
         """The time of this push: after every one that this host's views show, also where the clock went back."""
@@ -87,7 +101,7 @@ class Publisher:
         finally:
             if shaped is not None:
                 shaped.close()
-        raise StoreUnavailable("what was written for this push was swept several times over; try again")
+        raise StoreUnavailable(_SWEPT)
 
     async def _held(self, push: Push) -> tuple[ContentsRecord, ContentsRecord | None]:
         """Which gzip the package serves for this tar: the stored one if it is there, else the pushed one.
@@ -125,12 +139,14 @@ class Publisher:
 
     async def _claim(self, push: Push, held: ContentsRecord, swept: ContentsRecord | None) -> Digest:
         """Make `held` the package's gzip of this tar, unless it has one that is not `swept`; returns which it has."""
+        now = self._core.clock()
+        wanted = msgspec.structs.replace(held, touched_at=now)
 
         def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
             if before is None or (swept is not None and before.write == swept.write):
-                return held
-            condemned = before.digest == held.digest and before.state != "live"
-            return held if condemned else KEEP
+                return wanted
+            stale = before.state != "live" or before.touched_at <= now - self._core.trusted_us
+            return wanted if stale and before.digest == held.digest else KEEP
 
         durable = self._core.facts_durable
         swap = await self._core.updater.update(_contents_key(push), ContentsRecord, change, durable=durable)

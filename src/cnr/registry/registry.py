@@ -21,12 +21,13 @@ class Registry:
     """All rules over one pair of stores and their views."""
 
     def __init__(self, core: Core) -> None:
+        self.core = core
         self.limits = core.limits
         self.catalog = core.catalog
         self.tags = Tags(core)
         self.blobs = Blobs(core)
         self.manifests = Manifests(core, self.blobs)
-        composer = Composer(core, self.tags, self.manifests)
+        composer = Composer(core, self.tags, self.blobs, self.manifests)
         self.packages = Packages(core, self.tags, self.blobs, composer)
         self.publisher = Publisher(core, self.tags, self.blobs, self.manifests, composer)
         self.channels = Channels(core, self.tags)

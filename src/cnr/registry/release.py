@@ -8,10 +8,12 @@ from typing import Final
 
 from cnr.domain.archive import HELM
 from cnr.domain.digest import Digest
-from cnr.domain.errors import Conflict, NameTaken, RecordFull
+from cnr.domain.errors import Conflict, NameTaken, RecordFull, StoreUnavailable
 from cnr.domain.manifest import INDEX_TYPE, RELEASE_ARTIFACT, VERSION, Child, release_index
-from cnr.domain.names import Format, PackageName, Repository
+from cnr.domain.names import Format, PackageName, Repository, Tag
 from cnr.domain.version import Release, tag_of
+from cnr.registry.announce import Confirmation, announcing
+from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.tags import Tags
@@ -36,6 +38,10 @@ Recipe = Callable[[Formats], Formats]
 """From the formats as they are to those wanted; pure, raises what forbids the change."""
 
 
+class FactsGone(StoreUnavailable):
+    """What the release should name was swept: write it anew. Never leaves the registry after a push."""
+
+
 class Moved(Conflict):
     """Another writer was first: look again. Never leaves the registry."""
 
@@ -43,10 +49,11 @@ class Moved(Conflict):
 class Composer:
     """Changes the formats of a release."""
 
-    def __init__(self, core: Core, tags: Tags, manifests: Manifests) -> None:
+    def __init__(self, core: Core, tags: Tags, blobs: Blobs, manifests: Manifests) -> None:
         self._core = core
         self._tags = tags
         self._manifests = manifests
+        self._confirmation = Confirmation(core, blobs, manifests)
 
     async def check(self, package: PackageName, release: Release, recipe: Recipe) -> None:
         """Raises what `recompose` would raise now, and writes nothing."""
@@ -54,29 +61,52 @@ class Composer:
         _require_room(release, recipe(_formats(package, release, before)))
 
     async def recompose(
-        self, package: PackageName, release: Release, recipe: Recipe
+        self, package: PackageName, release: Release, recipe: Recipe, *, touched_at: int | None = None
     ) -> tuple[TagRecord | None, TagRecord]:
         """Swap the release's record to the formats that `recipe` gives; none left: it is deleted.
 
-        Returns what stood there and what stands there now. Raises what `recipe` raises, NameTaken, RecordFull.
+        `touched_at` is a time before the first of the caller's facts was written. Returns what stood there and what
+        stands there now. Raises what `recipe` raises, NameTaken, RecordFull, and FactsGone where garbage collection
+        took one of those facts.
         """
         repository, tag = package.repository, tag_of(release)
+        since = touched_at if touched_at is not None else self._core.clock()
         while True:
             before = await self._tags.get(repository, tag)
             formats = recipe(_formats(package, release, before))
             wanted = await self._compose(repository, release, before, formats)
             try:
-                await self._core.updater.update(keys.tag(repository, tag), AnyTag, _swap(before, wanted))
+                await self._commit(repository, tag, before, wanted, since)
             except Moved:
                 continue
             return before, wanted
+
+    async def _commit(
+        self, repository: Repository, tag: Tag, before: TagRecord | None, wanted: ReleaseTag | DeletedTag, since: int
+    ) -> None:
+        """Swap `wanted` in for `before`, announced and looked at first where it names what is not fresh.
+
+        Raises Moved, FactsGone.
+        """
+        key, expected = keys.tag(repository, tag), before
+        if isinstance(wanted, ReleaseTag) and self._core.clock() - since >= self._core.trusted_us:
+            announced = announcing(before, wanted, self._core.clock())
+            swap = await self._core.updater.update(key, AnyTag, _swap(before, announced))
+            expected = swap.after
+            missing = await self._confirmation.missing(repository, wanted)
+            if missing == [wanted.index]:
+                raise Moved("the index was swept; it is made again")
+            if missing:
+                raise FactsGone("what was written for this push was swept; try again")
+        await self._core.updater.update(key, AnyTag, _swap(expected, wanted))
 
     async def _compose(
         self, repository: Repository, release: Release, before: TagRecord | None, formats: Formats
     ) -> ReleaseTag | DeletedTag:
         old = before.formats if isinstance(before, ReleaseTag) else {}
         if not formats:
-            return DeletedTag(contents={token: entry.tar_digest for token, entry in old.items()})
+            contents = {token: entry.tar_digest for token, entry in old.items()}
+            return DeletedTag(contents=contents, deleted_at=self._core.clock())
         _require_room(release, formats)
         born = before.born if isinstance(before, ReleaseTag) else self._core.new_id()
         index = await self.index(repository, release, formats) if len(formats) > 1 else None
@@ -128,7 +158,7 @@ def _require_room(release: Release, formats: Formats) -> None:
         raise RecordFull(f"release {release} has no room for another format's metadata")
 
 
-def _swap(seen: TagRecord | None, wanted: ReleaseTag | DeletedTag) -> Callable[[TagRecord | None], TagRecord]:
+def _swap(seen: TagRecord | None, wanted: TagRecord) -> Callable[[TagRecord | None], TagRecord]:
     def change(now: TagRecord | None) -> TagRecord:
         if (now and now.write) != (seen and seen.write):
             raise Moved("the release was changed meanwhile")

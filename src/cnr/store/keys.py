@@ -10,6 +10,8 @@ referrers/<repo>/<subject>/<digest> a manifest that names <subject>
 uploads/<id>                        an open upload
 chunks/<id>/<n>                     a piece of a blob, where the engine has no files
 meta/format                         the format that servers read and write
+meta/gc                             who collects garbage
+meta/gc-unnamed                     bytes that no record named when a collector looked
 
 In a key the `/` of a repository becomes `!`, which no name contains, so a key splits at its slashes.
 """
@@ -20,6 +22,8 @@ from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.names import Repository
 
 META_FORMAT = "meta/format"
+META_GC = "meta/gc"
+META_GC_UNNAMED = "meta/gc-unnamed"
 REPOS = "repos/"
 TAGS = "tags/"
 MANIFESTS = "manifests/"
@@ -90,6 +94,11 @@ def referrer(repository: Repository, subject: Digest, digest: Digest) -> str:
 def referrers(repository: Repository, subject: Digest) -> str:
     """The prefix of all referrers of a subject."""
     return f"referrers/{_flat(repository)}/{subject}/"
+
+
+def all_referrers(repository: Repository) -> str:
+    """The prefix of the referrers of all subjects of a repository."""
+    return f"referrers/{_flat(repository)}/"
 
 
 def upload(upload_id: str) -> str:

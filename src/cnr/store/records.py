@@ -57,6 +57,14 @@ class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     keywords: tuple[str, ...] = ()
 
 
+class Announced(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push is about to name under this tag, since `at`. Readers see nothing of it; garbage collection does."""
+
+    at: int
+    manifests: tuple[Pointer, ...] = ()
+    contents: tuple[TarDigest, ...] = ()
+
+
 class TagRecord(Stored, frozen=True, kw_only=True):
     """What is under tags/: one of the four kinds below."""
 
@@ -71,6 +79,7 @@ class ReleaseTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="re
     manifest: Pointer
     index: Pointer | None = None
     formats: dict[Format, FormatEntry] = {}
+    announced: Announced | None = None
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -94,9 +103,11 @@ class PlainTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="plai
 
 
 class DeletedTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
-    """What a deleted release leaves: the tar digests it had, per format."""
+    """What a deleted release leaves: the tar digests it had, per format. Or the place of a release to come."""
 
     contents: dict[Format, TarDigest] = {}
+    deleted_at: int = 0
+    announced: Announced | None = None
 
 
 AnyTag = ReleaseTag | ChannelTag | PlainTag | DeletedTag
@@ -110,6 +121,7 @@ class ManifestRecord(Stored, frozen=True, kw_only=True):
     size: int
     pushed_at: int
     origin: Literal["client", "server"]
+    state: Literal["live", "condemned"] = "live"
     subject: Digest | None = None
     data: bytes | None = None
     blob_id: str | None = None
@@ -130,6 +142,7 @@ class ContentsRecord(Stored, frozen=True, kw_only=True):
 
     digest: Digest
     size: int
+    touched_at: int = 0
     state: Literal["live", "condemned"] = "live"
 
 
@@ -166,6 +179,20 @@ class UploadRecord(Stored, frozen=True, kw_only=True):
         return sum(part.size for part in self.parts)
 
 
+class Collection(Stored, frozen=True, kw_only=True):
+    """meta/gc: who collects garbage, until when others leave it to him, and when the last run ended."""
+
+    owner: str
+    until: int
+    finished_at: int = 0
+
+
+class Unnamed(Stored, frozen=True, kw_only=True):
+    """meta/gc-unnamed: ids in the BlobStore that no record named, and when a collector saw that first."""
+
+    seen: dict[str, int] = {}
+
+
 INLINE_MANIFEST = 128 * 1024
 INLINE_BLOB = 16 * 1024
 TAG_LIMIT = 400 * 1024
@@ -175,7 +202,17 @@ T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Repo, AnyTag, ManifestRecord, BlobRecord, ContentsRecord, ReferrerRecord, UploadRecord)
+    for kind in (
+        Repo,
+        AnyTag,
+        ManifestRecord,
+        BlobRecord,
+        ContentsRecord,
+        ReferrerRecord,
+        UploadRecord,
+        Collection,
+        Unnamed,
+    )
 }
 
 

@@ -1,0 +1,64 @@
+"""`cnr storage`: look after a store. Works on the store itself, beside a running server."""
+
+from datetime import timedelta
+
+import click
+
+from cnr.cli.output import emit, printable, table
+from cnr.cli.store_options import STORE, load, store_options, with_registry
+from cnr.registry.core import TRUSTED_GRACE_US
+from cnr.registry.gc import Collector
+from cnr.registry.gc_report import KINDS, Report
+from cnr.registry.registry import Registry
+
+
+@click.group("storage")
+def command() -> None:
+    """Look after a store."""
+
+
+@command.command("gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option(
+    "--grace", metavar="SECONDS", type=click.IntRange(0), help="Spare what was touched since; else CNR_GC_GRACE."
+)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the report."
+)
+@store_options(*STORE)
+def gc(dry_run: bool, grace: int | None, output: str, **flags: str | None) -> None:
+    """Remove what nothing names any more. Servers may run on the store meanwhile.
+
+    Files that no record names are removed an hour after a run saw them first, or later.
+    """
+    config = load(flags)
+    seconds = config.gc_grace if grace is None else grace
+    if seconds < (least := min(config.gc_grace, TRUSTED_GRACE_US // 1_000_000)):
+        raise click.BadParameter(
+            f"servers on this store count on {least:,} seconds; a shorter grace must be theirs too: CNR_GC_GRACE",
+            param_hint="--grace",
+        )
+
+    async def work(registry: Registry) -> Report:
+        collector = Collector(registry.core, registry.manifests, timedelta(seconds=seconds))
+        return await collector.collect(dry_run=dry_run)
+
+    report = with_registry(config, work)
+    emit(output, report.as_json(), lambda: summary(report))
+    if report.failed:
+        raise click.ClickException(f"{len(report.failed)} repositories were left alone, because they cannot be read")
+
+
+def summary(report: Report) -> str:
+    """The report for a person: repositories with what goes, then the sum."""
+    rows = [
+        [str(name), *(str(removed.records[kind]) for kind in KINDS), f"{removed.size:,}"]
+        for name, removed in sorted(report.repositories.items())
+    ]
+    lines = [table(["REPOSITORY", *(kind.upper() for kind in KINDS), "BYTES"], rows)] if rows else []
+    lines += [printable(f"left alone: {name}: {reason}") for name, reason in sorted(report.failed.items())]
+    lines.append(
+        f"{'Would remove' if report.dry_run else 'Removed'} {report.count:,} records and {report.unnamed:,} files"
+        f" that no record names: {report.size:,} bytes."
+    )
+    return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""Garbage collection: removes what nothing names, while everybody goes on.
+
+Per record: mark; swap live -> condemned; mark again, by a scan begun after that swap; delete the record expecting its
+condemned Version; only then its bytes by their id, which no record will ever name again. Parents go before children:
+a manifest that is still there keeps what it names. Any number of collectors may run, stall and die at any step.
+Source: design/architecture.md, rule 8.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from cnr.domain.digest import Digest
+from cnr.domain.errors import CnrError, DataCorrupt, InvalidUsage, OutcomeUnknown
+from cnr.domain.names import Repository
+from cnr.registry.core import Core
+from cnr.registry.gc_bytes import UnnamedBytes
+from cnr.registry.gc_report import Kind, Removed, Report
+from cnr.registry.gc_roots import Named, Roots, each, repositories
+from cnr.registry.manifests import Manifests
+from cnr.store import keys, records
+from cnr.store.base import Record, Version, VersionConflict
+from cnr.store.records import (
+    AnyTag,
+    BlobRecord,
+    ContentsRecord,
+    DeletedTag,
+    ManifestRecord,
+    ReferrerRecord,
+    ReleaseTag,
+)
+
+Condemnable = ManifestRecord | BlobRecord | ContentsRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """A condemned record: what must stand there for it to be deleted, and the bytes that go with it."""
+
+    key: str
+    version: Version
+    born: str
+    size: int
+    blob_id: str | None
+
+    @classmethod
+    def of(cls, key: str, version: Version, record: Condemnable) -> "Condemned":
+        """What is kept in memory of a record at this Version."""
+        if isinstance(record, ContentsRecord):
+            return cls(key, version, "", 0, None)
+        born = record.born if isinstance(record, ManifestRecord) else ""
+        return cls(key, version, born, record.size, record.blob_id)
+
+
+async def _go_on() -> None:
+    """What is done between repositories when nobody wants to know."""
+
+
+class Collector:
+    """Collects the garbage of a registry. Nothing that was touched within `grace` is removed by itself."""
+
+    def __init__(self, core: Core, manifests: Manifests, grace: timedelta | None = None) -> None:
+        self._core = core
+        self._manifests = manifests
+        self._grace_us = int((core.grace if grace is None else grace).total_seconds() * 1_000_000)
+
+    async def collect(self, *, dry_run: bool = False, between: Callable[[], Awaitable[None]] = _go_on) -> Report:
+        """Remove garbage, or with `dry_run` only say what would go; `between` is awaited before each repository.
+
+        A repository with a record that cannot be read is left as it is, and reported. Raises StoreTrouble; what was
+        not finished then, the next run finishes.
+        """
+        report = Report(dry_run=dry_run)
+        async for repository in repositories(self._core.records):
+            await between()
+            removed = Removed()
+            try:
+                await _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run).run()
+            except (DataCorrupt, InvalidUsage, msgspec.DecodeError) as exc:
+                report.failed[repository] = exc.message if isinstance(exc, CnrError) else "a record cannot be read"
+            if removed.records:
+                report.repositories[repository] = removed
+        report.unnamed, report.unnamed_size = await UnnamedBytes(self._core, self._grace_us).sweep(dry_run=dry_run)
+        return report
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """One run over one repository. `gone` are the keys that a dry run has removed."""
+
+    core: Core
+    manifests: Manifests
+    repository: Repository
+    grace_us: int
+    removed: Removed
+    dry_run: bool
+    gone: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        await self._tags()
+        while await self._manifests_and_contents():
+            pass
+        await self._referrers()
+        await self._blobs()
+
+    def _old(self, touched_at: int) -> bool:
+        return touched_at <= self.core.clock() - self.grace_us
+
+    async def _tags(self) -> None:
+        """Delete what deleted releases left, and take back announcements of pushes that will not go on."""
+        async for found in each(self.core.records, keys.tags(self.repository)):
+            record: Any = records.decode(AnyTag, found.value)
+            if not isinstance(record, ReleaseTag | DeletedTag):
+                continue
+            announced = record.announced
+            if isinstance(record, DeletedTag) and self._old(max(record.deleted_at, announced.at if announced else 0)):
+                await self._drop(found.key, found.version, "tags")
+            elif announced is not None and self._old(announced.at) and not self.dry_run:
+                await self._swap(found, msgspec.structs.replace(record, announced=None))
+
+    async def _manifests_and_contents(self) -> bool:
+        """One round over those that no tag and no parent names; whether any went, so that children may follow."""
+        roots = Roots(self.core.records, self.manifests, self.repository)
+        return await self._round(roots.of_manifests, (keys.manifests, keys.all_contents))
+
+    async def _blobs(self) -> None:
+        roots = Roots(self.core.records, self.manifests, self.repository)
+        await self._round(roots.of_blobs, (keys.blobs,))
+
+    async def _round(
+        self,
+        mark: Callable[[Collection[str]], Awaitable[Named]],
+        prefixes: Iterable[Callable[[Repository], str]],
+    ) -> bool:
+        named = await mark(self.gone)
+        condemned = [found for prefix in prefixes async for found in self._condemn(named, prefix(self.repository))]
+        if not condemned:
+            return False
+        if not self.dry_run:
+            named = await mark(())
+        went = [found for found in condemned if not _in_use(named, found) and await self._remove(found)]
+        return bool(went)
+
+    async def _condemn(self, named: Named, prefix: str) -> AsyncIterator[Condemned]:
+        """Swap what is old and not named to condemned; what somebody touched meanwhile is left out."""
+        async for found in each(self.core.records, prefix):
+            record: Condemnable = records.decode(_TYPES[prefix.partition("/")[0]], found.value)
+            candidate = Condemned.of(found.key, found.version, record)
+            if found.key in self.gone or not self._may_go(record) or _in_use(named, candidate):
+                continue
+            if record.state == "condemned" or self.dry_run:
+                yield candidate
+            elif (version := await self._swap(found, msgspec.structs.replace(record, state="condemned"))) is not None:
+                yield Condemned.of(found.key, version, record)
+
+    def _may_go(self, record: Condemnable) -> bool:
+        """Whether it is old, and no manifest that a client pushed: those stay until somebody deletes them."""
+        if isinstance(record, ManifestRecord):
+            return record.origin == "server" and self._old(record.pushed_at)
+        return self._old(record.touched_at)
+
+    async def _remove(self, condemned: Condemned) -> bool:
+        """Delete the record if it is as condemned, then its bytes. Whether it went."""
+        kind: Any = keys.split(condemned.key).kind
+        if not await self._drop(condemned.key, condemned.version, kind, condemned.size):
+            return False
+        if condemned.blob_id is not None and not self.dry_run:
+            await self.core.blobs.delete(condemned.blob_id)
+        return True
+
+    async def _referrers(self) -> None:
+        """Delete rows whose manifest is gone, or came again as another."""
+        async for found in each(self.core.records, keys.all_referrers(self.repository)):
+            row: ReferrerRecord = records.decode(ReferrerRecord, found.value)
+            digest = Digest(keys.split(found.key).rest.partition("/")[2])
+            key = keys.manifest(self.repository, digest)
+            manifest = None if key in self.gone else await self.core.read(key, ManifestRecord)
+            if manifest is None or manifest.born != row.born:
+                await self._drop(found.key, found.version, "referrers")
+
+    async def _swap(self, found: Record, wanted: Any) -> Version | None:
+        """The Version of `wanted` where `found` stood; None if it is no more, or nobody knows."""
+        value = records.encode(msgspec.structs.replace(wanted, write=self.core.new_id()))
+        try:
+            return await self.core.records.put(found.key, value, expect=found.version, durable=False)
+        except (VersionConflict, OutcomeUnknown):
+            return None
+
+    async def _drop(self, key: str, version: Version, kind: Kind, size: int = 0) -> bool:
+        """Delete a record as it was seen, and count it; False if it is no more, or nobody knows."""
+        if self.dry_run:
+            self.gone.add(key)
+        else:
+            try:
+                await self.core.records.delete(key, expect=version)
+            except (VersionConflict, OutcomeUnknown):
+                return False
+        self.removed.add(kind, size)
+        return True
+
+
+_TYPES: dict[str, Any] = {"manifests": ManifestRecord, "contents": ContentsRecord, "blobs": BlobRecord}
+
+
+def _in_use(named: Named, found: Condemned) -> bool:
+    key = keys.split(found.key)
+    return named.names(key.kind, key.rest, found.born)

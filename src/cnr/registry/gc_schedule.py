@@ -1,0 +1,116 @@
+"""Collecting in the background: of all processes on a store one at a time, once in each interval.
+
+`meta/gc` says who collects and when the last run ended. It saves work and guards nothing: collectors may overlap.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from cnr.domain.errors import StoreTrouble
+from cnr.registry.core import Core
+from cnr.registry.gc import Collector
+from cnr.registry.gc_report import Report
+from cnr.store import keys
+from cnr.store.records import Collection
+from cnr.store.update import KEEP, Keep
+
+LEASE_US = 600_000_000
+"""How long others leave it to a collector that was not heard of; it renews at half of that."""
+LOOK_S = 60.0
+"""How often a process looks whether a run is due."""
+
+_log = logging.getLogger(__name__)
+
+
+class Schedule:
+    """Runs `collector` when `interval_s` have passed since any process of the store ended a run."""
+
+    def __init__(self, core: Core, collector: Collector, interval_s: int, *, look_s: float = LOOK_S) -> None:
+        self._core = core
+        self._collector = collector
+        self._interval_us = interval_s * 1_000_000
+        self._look_s = min(look_s, float(interval_s))
+        self._owner = core.new_id()
+        self._until = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look again and again while the block runs. At its end a run is broken off; the next one finishes it."""
+        task = asyncio.create_task(self._forever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_s)
+            try:
+                report = await self.run_if_due()
+            except StoreTrouble as exc:
+                _log.warning("garbage collection broke off and is tried again: %s", exc.message)
+            except Exception:
+                _log.exception("garbage collection failed")
+            else:
+                if report is not None:
+                    _tell(report)
+
+    async def run_if_due(self) -> Report | None:
+        """Collect, if nobody else does and the last run ended an interval ago. Raises StoreTrouble."""
+        if not await self._take():
+            return None
+        report = await self._collector.collect(between=self._renew)
+        now = self._core.clock()
+        await self._put(Collection(owner=self._owner, until=now, finished_at=now))
+        return report
+
+    async def _take(self) -> bool:
+        found = await self._core.read(keys.META_GC, Collection)
+        if found is not None and not self._free(found):
+            return False
+        until = self._core.clock() + LEASE_US
+
+        def change(before: Collection | None) -> Collection | Keep:
+            if before is not None and not self._free(before):
+                return KEEP
+            return Collection(owner=self._owner, until=until, finished_at=before.finished_at if before else 0)
+
+        swap = await self._core.updater.update(keys.META_GC, Collection, change)
+        self._until = until
+        return swap.after is not None and (swap.after.owner, swap.after.until) == (self._owner, until)
+
+    def _free(self, found: Collection) -> bool:
+        now = self._core.clock()
+        return found.until <= now and found.finished_at + self._interval_us <= now
+
+    async def _renew(self) -> None:
+        now = self._core.clock()
+        if self._until - now < LEASE_US // 2:
+            self._until = now + LEASE_US
+            await self._put(Collection(owner=self._owner, until=self._until))
+
+    async def _put(self, mine: Collection) -> None:
+        """Swap in `mine`, unless another collector took over."""
+
+        def change(before: Collection | None) -> Collection | Keep:
+            if before is not None and before.owner != self._owner:
+                return KEEP
+            finished_at = mine.finished_at or (before.finished_at if before else 0)
+            return Collection(owner=mine.owner, until=mine.until, finished_at=finished_at)
+
+        await self._core.updater.update(keys.META_GC, Collection, change)
+
+
+def _tell(report: Report) -> None:
+    _log.info(
+        "garbage collection removed %d records and %d unnamed files, %d bytes in all",
+        report.count,
+        report.unnamed,
+        report.size,
+    )
+    for repository, reason in report.failed.items():
+        _log.error("garbage collection left %s alone: %s", repository, reason)
