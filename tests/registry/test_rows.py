@@ -58,7 +58,7 @@ def test_a_record_of_a_newer_server_is_refused() -> None:
         change_of(Record(keys.tag(APP, "1.0.0"), bytes([records.FORMAT + 1]), Version(1)))
 
 
-@pytest.mark.parametrize("value", [b"", bytes([records.FORMAT]), bytes([records.FORMAT]) + b"\x81", b"\x01junk"])
+@pytest.mark.parametrize("value", [b"", b"\0", bytes([records.FORMAT]), bytes([records.FORMAT]) + b"\x81", b"\x01junk"])
 def test_a_record_that_cannot_be_read_shows_as_nothing(value: bytes) -> None:
     assert change_of(Record(keys.tag(APP, "1.0.0"), value, Version(1))).row is None
     with pytest.raises(DataCorrupt):

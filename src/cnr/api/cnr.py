@@ -13,7 +13,7 @@ from cnr.api.docs_page import Docs
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel
 from cnr.http.adapter import Adapter, Authorize
-from cnr.http.json_response import json_response, pretty_response
+from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
 from cnr.registry.registry import Registry
 
@@ -98,7 +98,7 @@ class CnrApi:
     async def releases(self, request: Request, namespace: str, name: str) -> Response:
         wanted = format_filter((await self._fields.of(request)).get("media_type"))
         found = await self._registry.packages.all(readable(namespace, name), wanted)
-        return pretty_response([messages.manifest(item) for item in found])
+        return await pretty_list(found, messages.manifest)
 
     async def delete(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
         gone = await self._registry.packages.delete(readable(namespace, name), release, media_type)

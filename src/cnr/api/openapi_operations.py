@@ -153,7 +153,12 @@ _FORMAT_FILTER = Query("media_type", "Only this format; a full media type is red
 _AS_JSON = Query("format", "`json`, in this spelling: the file as base64 in JSON. Anything else: the file.", _TEXT)
 _FORCE = Query("force", "`true`, in any letter case: replace what is there. The body wins.", _TEXT)
 _LINK: Final = MappingProxyType({"Link": 'The next page, `rel="next"`, where `limit` was given and there may be more.'})
-_DISPOSITION: Final = MappingProxyType({"Content-Disposition": "The name under which to keep the file."})
+_DISPOSITION: Final = MappingProxyType(
+    {
+        "Content-Disposition": "The name under which to keep the file.",
+        "ETag": "The digest of the gzip. Sent back as If-None-Match, it is answered by 304 without a body.",
+    }
+)
 
 
 def _json(description: str, kind: Any, example: Any, headers: Mapping[str, str] | None = None) -> Answer:

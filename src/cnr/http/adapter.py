@@ -77,15 +77,15 @@ class Adapter:
             await self._authorize(request.headers, Access(self._locate(values), route.action))
             return await _run(route, request, values)
         except CnrError as exc:
-            return self._failure(exc)
+            return self._failure(exc, scope)
         except ClientDisconnect:
             return Response(status_code=499)
         except asyncio.CancelledError:
             # Servers cancel what is still under way when their time to stop is over. This is the last word to a
             # client that waits; without it it would get the server's own bare 500.
-            return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"))
+            return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"), scope)
         except Exception:
-            _log.exception("unexpected error: %s %s, request %s", method, route.path, scope.get("request_id", "-"))
+            _log_failure(scope)
             return self._render(500, self._codes.internal, "the server failed on this request; its log says more", {})
 
     def _other_method(self, method: str, allow: Sequence[str]) -> Response:
@@ -97,12 +97,19 @@ class Adapter:
         response.headers.update(header)
         return response
 
-    def _failure(self, error: CnrError) -> Response:
+    def _failure(self, error: CnrError, scope: Scope) -> Response:
         entry = wire(self._errors, error)
+        if entry.status == 500:
+            _log_failure(scope)
         response = self._render(entry.status, entry.code, error.message, error.details)
         if entry.retry_after_s is not None:
             response.headers["Retry-After"] = str(entry.retry_after_s)
         return response
+
+
+def _log_failure(scope: Scope) -> None:
+    """What an operator should look into: with the error being handled, and without what the client sent."""
+    _log.exception("%s %s failed, request %s", scope["method"], scope["route"], scope.get("request_id", "-"))
 
 
 def _path(scope: Scope) -> str:

@@ -113,8 +113,8 @@ class Packages:
         ]
         if not found:
             raise no_package(package)
-        found.sort(key=lambda item: (item.entry.created_at, order_key(item.release), item.format))
-        return [item for item in found if format is None or item.format == format]
+        wanted = [item for item in found if format is None or item.format == format]
+        return await self._core.work(len(wanted) * RELEASE_LIMIT, lambda: sorted(wanted, key=_age))
 
     async def require(self, package: PackageName, digest: TarDigest) -> None:
         """Raises PackageNotFound unless the package exists: a deleted one shows no file that is not swept yet."""
@@ -162,6 +162,10 @@ class Packages:
             await self._tags.left(package.repository)
         assert isinstance(before, ReleaseTag)
         return Published(package, Release(release), token, before.formats[token])
+
+
+def _age(item: Published) -> tuple[int, bytes, Format]:
+    return item.entry.created_at, order_key(item.release), item.format
 
 
 def _only_format(package: PackageName, release: Release, record: ReleaseTag) -> Format:

@@ -196,6 +196,6 @@ def decode(kind: type[T] | Any, value: bytes) -> T:
 
 
 def _unreadable(value: bytes) -> StoreTrouble:
-    if not value:
-        return DataCorrupt("a stored record is empty")
+    if value[:1] <= _FORMAT_BYTE:
+        return DataCorrupt("a stored record cannot be read: it begins with no format")
     return StoredFormatTooNew(f"a record has format {value[0]}; this server reads {FORMAT}: upgrade it")
