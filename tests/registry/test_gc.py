@@ -230,6 +230,20 @@ async def test_a_repository_that_cannot_be_read_is_left_alone(world: World) -> N
     assert await read(world.records, keys.manifest(APP.repository, sha256(data)), ManifestRecord) is not None
 
 
+async def test_a_record_that_cannot_be_decoded_keeps_all_bytes(world: World) -> None:
+    await push_all(world.registry)
+    await delete(world.registry, ONE, TWO)
+    await world.blobs.put("ab" * 16, world.registry.core.stream(Bytes(b"lost")))
+    other = PackageName("zz", "app").repository
+    await world.records.put(keys.blob(other, sha256(b"")), b"\x01\xc1", expect=ABSENT)
+    await collect(world.registry)
+    world.now += 2 * DAY
+    report = await collect(world.registry)
+    assert list(report.failed) == [other]
+    assert list(report.repositories) == [APP.repository]
+    assert [blob_id async for blob_id in world.blobs.scan()] == ["ab" * 16]
+
+
 async def test_bytes_without_a_record_go_an_hour_after_they_were_first_seen(world: World) -> None:
     await push_all(world.registry)
     await world.blobs.put("ab" * 16, world.registry.core.stream(Bytes(b"lost")))

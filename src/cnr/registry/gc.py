@@ -7,6 +7,7 @@ Source: design/architecture.md, rule 8.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,7 @@ from cnr.store.records import (
     ReleaseTag,
 )
 
+_UNREADABLE = (DataCorrupt, InvalidUsage, msgspec.DecodeError)
 Condemnable = ManifestRecord | BlobRecord | ContentsRecord
 
 
@@ -79,11 +81,13 @@ class Collector:
             removed = Removed()
             try:
                 await _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run).run()
-            except (DataCorrupt, InvalidUsage, msgspec.DecodeError) as exc:
+            except _UNREADABLE as exc:
                 report.failed[repository] = exc.message if isinstance(exc, CnrError) else "a record cannot be read"
             if removed.records:
                 report.repositories[repository] = removed
-        report.unnamed, report.unnamed_size = await UnnamedBytes(self._core, self._grace_us).sweep(dry_run=dry_run)
+        # a record that cannot be read may name any bytes; its repository is reported already
+        with suppress(*_UNREADABLE):
+            report.unnamed, report.unnamed_size = await UnnamedBytes(self._core, self._grace_us).sweep(dry_run=dry_run)
         return report
 
 
