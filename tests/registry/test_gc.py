@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,7 +13,7 @@ import pytest
 from tests.faults.faulty import Crashed, Fault, FaultyBlobs, FaultyRecords, Plan
 
 from cnr.domain.digest import TarDigest, sha256
-from cnr.domain.errors import StoreTrouble
+from cnr.domain.errors import StoreTrouble, UploadNotFound
 from cnr.domain.limits import Limits
 from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, Child, release_index
 from cnr.domain.names import Channel, PackageName, Tag
@@ -343,3 +344,43 @@ async def test_it_runs_in_the_background(world: World) -> None:
         while (found := await read(world.records, keys.META_GC, records.Collection)) is None or not found.finished_at:
             await world.registry.core.work(1 << 20, lambda: None)
     await world.check()
+
+
+async def test_an_upload_to_which_nothing_came_for_a_day_ends(world: World) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield bytes(range(256)) * 256
+
+    uploads = world.registry.uploads
+    upload = await uploads.begin(APP.repository)
+    await uploads.append(APP.repository, upload.id, half())
+    for _ in range(3):
+        world.now += 7 * HOUR
+        report = await collect(world.registry)
+        assert (report.count, report.unnamed) == (0, 0)
+    assert (await uploads.find(APP.repository, upload.id)).size == 65536
+    world.now += 4 * HOUR
+    said = await collect(world.registry, dry_run=True)
+    assert said.count == 1
+    assert (await collect(world.registry)).repositories[APP.repository].records == {"uploads": 1}
+    with pytest.raises(UploadNotFound):
+        await uploads.find(APP.repository, upload.id)
+    world.now += 2 * DAY
+    assert (await collect(world.registry)).unnamed == 1
+    assert [blob async for blob in world.blobs.scan()] == []
+
+
+async def test_what_clients_push_stays_untagged_or_not(world: World) -> None:
+    """Production pins digests. Source: contracts/oci-helm.md 6.4 (10)."""
+    blob = b"layer"
+    await world.registry.blobs.store(APP.repository, sha256(blob), len(blob), Bytes(blob))
+    config = {"mediaType": "application/x.config", "digest": sha256(blob), "size": len(blob)}
+    image = json.dumps({"schemaVersion": 2, "config": config, "layers": []}).encode()
+    inner = await world.registry.manifests.store(APP.repository, image, MANIFEST_TYPE, origin="client")
+    strange = await world.registry.manifests.store(
+        APP.repository, b'{"config": 1}', "application/x.own", origin="client"
+    )
+    world.now += 3 * DAY
+    await collect(world.registry)
+    assert await world.registry.manifests.find(APP.repository, inner) is not None
+    assert await world.registry.manifests.find(APP.repository, strange) is not None
+    assert await world.registry.blobs.find(APP.repository, sha256(blob)) is not None

@@ -32,8 +32,11 @@ from cnr.store.records import (
     ManifestRecord,
     ReferrerRecord,
     ReleaseTag,
+    UploadRecord,
 )
 
+UPLOAD_IDLE_US = 24 * 3_600_000_000
+"""Microseconds after which an upload to which nothing came has ended. Source: contracts/oci-helm.md 1.3."""
 _UNREADABLE = (DataCorrupt, InvalidUsage, msgspec.DecodeError)
 Condemnable = ManifestRecord | BlobRecord | ContentsRecord
 
@@ -87,8 +90,21 @@ class Collector:
                 report.repositories[repository] = removed
         # a record that cannot be read may name any bytes; its repository is reported already
         with suppress(*_UNREADABLE):
+            await self._uploads(report)
             report.unnamed, report.unnamed_size = await UnnamedBytes(self._core, self._grace_us).sweep(dry_run=dry_run)
         return report
+
+    async def _uploads(self, report: Report) -> None:
+        """Give up uploads to which nothing came for a day; their bytes are then named by no record."""
+        idle_since = self._core.clock() - UPLOAD_IDLE_US
+        async for found in each(self._core.records, keys.UPLOADS):
+            upload: UploadRecord = records.decode(UploadRecord, found.value)
+            if upload.touched_at > idle_since:
+                continue
+            if not report.dry_run:
+                with suppress(VersionConflict, OutcomeUnknown):
+                    await self._core.records.delete(found.key, expect=found.version)
+            report.repositories.setdefault(upload.repository, Removed()).records["uploads"] += 1
 
 
 @dataclass(slots=True)

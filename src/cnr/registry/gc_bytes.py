@@ -7,7 +7,7 @@ from cnr.registry.core import Core
 from cnr.registry.gc_roots import each
 from cnr.store import keys, records
 from cnr.store.base import BlobNotFound
-from cnr.store.records import BlobRecord, ManifestRecord, Unnamed
+from cnr.store.records import BlobRecord, ManifestRecord, Unnamed, UploadRecord
 from cnr.store.update import DELETE, Delete
 
 ONE_PASS = 50_000
@@ -69,6 +69,9 @@ class UnnamedBytes:
             async for found in each(self._core.records, prefix):
                 record: Any = records.decode(kind, found.value)
                 ids.discard(record.blob_id)
+        async for found in each(self._core.records, keys.UPLOADS):
+            upload: UploadRecord = records.decode(UploadRecord, found.value)
+            ids.difference_update(part.id for part in upload.parts)
 
     async def _size(self, blob_id: str) -> int:
         try:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, get_args
 
 from cnr.domain.names import Repository
 
-Kind = Literal["tags", "manifests", "referrers", "contents", "blobs"]
+Kind = Literal["tags", "manifests", "referrers", "contents", "blobs", "uploads"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 
 from cnr.domain.digest import Digest, TarDigest
-from cnr.domain.errors import DataCorrupt
+from cnr.domain.errors import DataCorrupt, InvalidUsage
 from cnr.domain.manifest import Manifest, blobs_of, parse_manifest
 from cnr.domain.names import Repository
 from cnr.registry.announce import names_of
 from cnr.registry.manifests import Manifests
+from cnr.registry.references import IMAGES, INDEXES
 from cnr.store import keys, records
 from cnr.store.base import BlobNotFound, Record, RecordNotFound, RecordStore
 from cnr.store.records import AnyTag, ContentsRecord, DeletedTag, ManifestRecord, PlainTag, Pointer, ReleaseTag
@@ -102,8 +103,9 @@ class Roots:
     async def _add_manifests(self, named: Named, without: Collection[str]) -> None:
         async for record in each(self._store, keys.manifests(self._repository)):
             if record.key not in without and (manifest := await self._parsed(record)) is not None:
-                named.blobs.update(blobs_of(manifest))
-                named.manifests.update(child.digest for child in manifest.manifests or ())
+                children = [child.digest for child in manifest.manifests or ()]
+                named.blobs.update(blobs_of(manifest), children)  # an index may name blobs too
+                named.manifests.update(children)
                 if manifest.subject is not None:
                     named.manifests.add(manifest.subject.digest)
 
@@ -112,6 +114,10 @@ class Roots:
         stored: ManifestRecord = records.decode(ManifestRecord, record.value)
         try:
             return parse_manifest(await self._manifests.data(stored))
+        except InvalidUsage:
+            if stored.media_type in (*IMAGES, *INDEXES):
+                raise
+            return Manifest()  # a client's own type of document: what it names was never looked for
         except BlobNotFound:
             if await _changed(self._store, record):
                 return None

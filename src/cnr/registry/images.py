@@ -161,7 +161,7 @@ class Images:
         Raises ManifestNotFound, RepositoryNotFound.
         """
         await self.resolve(repository, tag)
-        swap = await self._core.updater.update(keys.tag(repository, tag), AnyTag, _deleted)
+        swap = await self._core.updater.update(keys.tag(repository, tag), AnyTag, partial(_deleted, self._core.clock()))
         if isinstance(swap.before, ReleaseTag) and swap.before.formats:
             await self._tags.left(repository)
 
@@ -210,7 +210,7 @@ class Images:
             for entry in found:
                 record: TagRecord = records.decode(AnyTag, entry.value)
                 for pointer in await self._dead(repository, record, digest):
-                    await self._core.updater.update(entry.key, AnyTag, partial(_without, pointer))
+                    await self._core.updater.update(entry.key, AnyTag, partial(_without, pointer, self._core.clock()))
                     was_package = was_package or isinstance(record, ReleaseTag)
             after = found[-1].key
         if was_package:
@@ -232,11 +232,12 @@ def _order(tag: Tag) -> bytes:
     return order_key(release) if release else b""
 
 
-def _deleted(before: TagRecord | None) -> TagRecord | Delete | Keep:
+def _deleted(at: int, before: TagRecord | None) -> TagRecord | Delete | Keep:
     if before is None or isinstance(before, DeletedTag):
         return KEEP
     if isinstance(before, ReleaseTag) and before.formats:
-        return DeletedTag(contents={token: entry.tar_digest for token, entry in before.formats.items()})
+        contents = {token: entry.tar_digest for token, entry in before.formats.items()}
+        return DeletedTag(contents=contents, deleted_at=at)
     return DELETE
 
 
@@ -247,14 +248,14 @@ def _pointers(record: TagRecord) -> list[Pointer]:
     return [record.manifest] if isinstance(record, PlainTag) else []
 
 
-def _without(pointer: Pointer, before: TagRecord | None) -> TagRecord | Delete | Keep:
+def _without(pointer: Pointer, at: int, before: TagRecord | None) -> TagRecord | Delete | Keep:
     if before is None or pointer not in _pointers(before):
         return KEEP
     if not isinstance(before, ReleaseTag):
         return DELETE
     formats = {token: entry for token, entry in before.formats.items() if entry.manifest != pointer}
     if not formats and (before.formats or before.manifest == pointer):
-        return _deleted(before)
+        return _deleted(at, before)
     return ReleaseTag(
         born=before.born,
         manifest=before.manifest,

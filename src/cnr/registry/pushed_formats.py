@@ -136,7 +136,8 @@ class PushedFormats:
     async def _claim(self, repository: Repository, packed: "Packed") -> ContentsRecord:
         """Which gzip the CNR view serves for this tar: the first one stored that is there, else this one."""
         key = keys.contents(repository, packed.contents.tar_digest)
-        own = ContentsRecord(digest=packed.layer, size=packed.contents.size)
+        now = self._core.clock()
+        own = ContentsRecord(digest=packed.layer, size=packed.contents.size, touched_at=now)
         found = await self._core.read(key, ContentsRecord)
         there = isinstance(found, ContentsRecord) and await self._blobs.revive(repository, found.digest)
 
@@ -144,8 +145,8 @@ class PushedFormats:
             swept = isinstance(found, ContentsRecord) and not there
             if before is None or (swept and before.write == found.write):
                 return own
-            if before.state != "live":
-                return ContentsRecord(digest=before.digest, size=before.size)
+            if before.state != "live" or before.touched_at <= now - self._core.trusted_us:
+                return ContentsRecord(digest=before.digest, size=before.size, touched_at=now)
             return KEEP
 
         durable = self._core.facts_durable

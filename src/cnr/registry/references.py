@@ -16,6 +16,7 @@ from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, Descriptor, Manifest,
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.manifests import Manifests
+from cnr.store.records import Pointer
 
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -148,6 +149,9 @@ class References:
 
     async def _child(self, repository: Repository, digest: Digest) -> list[Manifest]:
         record = await self._manifests.get(repository, digest)
+        if record is not None and record.state != "live":
+            await self._manifests.complete(repository, Pointer(digest, record.born))
+            record = await self._manifests.get(repository, digest)
         if record is not None:
             known = record.media_type in (*IMAGES, *INDEXES)
             return [parse_manifest(await self._manifests.data(record))] if known else []

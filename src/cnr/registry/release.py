@@ -76,17 +76,17 @@ class Composer:
             formats = recipe(_formats(package, release, before))
             wanted = await self._compose(repository, release, before, formats)
             try:
-                await self._commit(repository, tag, before, wanted, since)
+                await self.commit(repository, tag, before, wanted, since)
             except Moved:
                 continue
             return before, wanted
 
-    async def _commit(
+    async def commit(
         self, repository: Repository, tag: Tag, before: TagRecord | None, wanted: ReleaseTag | DeletedTag, since: int
     ) -> None:
         """Swap `wanted` in for `before`, announced and looked at first where it names what is not fresh.
 
-        Raises Moved, FactsGone.
+        `since` is a time before the first of the caller's facts was written. Raises Moved, FactsGone.
         """
         key, expected = keys.tag(repository, tag), before
         if isinstance(wanted, ReleaseTag) and self._core.clock() - since >= self._core.trusted_us:

@@ -3,7 +3,6 @@
 Decided once, at that PUT, from records alone. Source: contracts/oci-helm.md 6.3, 6.4 (3), (5), (9).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +14,7 @@ from cnr.domain.version import Release, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.pushed_formats import Found, PushedFormats, package_layer
-from cnr.registry.release import Composer, Moved
+from cnr.registry.release import Composer, FactsGone, Moved
 from cnr.registry.tags import Tags
 from cnr.store import keys
 from cnr.store.records import (
@@ -43,6 +42,10 @@ class Wanted:
     manifest: Manifest
     release: Release | None
     found: Found | None
+
+
+_ATTEMPTS = 5
+"""How often facts that garbage collection took meanwhile are written anew."""
 
 
 class Retagger:
@@ -89,8 +92,9 @@ class Retagger:
         await self._core.updater.update(keys.tag(repository, wanted.tag), AnyTag, change)
 
     async def _point_release(self, repository: Repository, wanted: Wanted, release: Release, pointer: Pointer) -> None:
-        created_at = max(self._core.clock(), await self._core.catalog.newest_seen(repository) + 1)
-        found, entries = wanted.found, None
+        since = self._core.clock()
+        created_at = max(since, await self._core.catalog.newest_seen(repository) + 1)
+        found, entries, attempts = wanted.found, None, _ATTEMPTS
         while True:
             seen = await self._tags.get(repository, wanted.tag)
             before = await self._live(repository, seen)
@@ -108,10 +112,16 @@ class Retagger:
                 formats[format] = msgspec.structs.replace(kept, manifest=entry.manifest) if kept else entry
             index = await self._composer.index(repository, release, formats) if len(formats) > 1 else None
             born = before.born if before else self._core.new_id()
-            record = _fitting(ReleaseTag(born=born, manifest=pointer, index=index, formats=formats))
+            record = ReleaseTag(born=born, manifest=pointer, index=index, formats=formats)
+            _fitting(record)
             try:
-                await self._core.updater.update(keys.tag(repository, wanted.tag), AnyTag, _swap(seen, record))
+                await self._composer.commit(repository, wanted.tag, seen, record, since)
             except Moved:
+                continue
+            except FactsGone:
+                if (attempts := attempts - 1) == 0:
+                    raise
+                found, entries, since = None, None, self._core.clock()
                 continue
             if formats and not old:
                 await self._tags.arrived(repository, wanted.tag, created_at)
@@ -159,12 +169,3 @@ def _fitting(record: ReleaseTag | ChannelTag) -> TagRecord:
     if len(encode(record)) > TAG_LIMIT:
         raise RecordFull("the tag's record has no room for another entry")
     return record
-
-
-def _swap(seen: TagRecord | None, wanted: TagRecord) -> Callable[[TagRecord | None], TagRecord]:
-    def change(now: TagRecord | None) -> TagRecord:
-        if (now and now.write) != (seen and seen.write):
-            raise Moved("the tag was changed meanwhile")
-        return wanted
-
-    return change
