@@ -34,7 +34,8 @@ def test_a_dry_run_and_a_run(cnr: Run, folder: Path, monkeypatch: pytest.MonkeyP
     said = cnr(*gc, "--dry-run")
     assert said.code == 0
     heading, row, total = said.out.splitlines()
-    assert heading.split() == ["REPOSITORY", "TAGS", "MANIFESTS", "REFERRERS", "CONTENTS", "BLOBS", "BYTES"]
+    kinds = ["TAGS", "MANIFESTS", "REFERRERS", "CONTENTS", "BLOBS", "UPLOADS"]
+    assert heading.split() == ["REPOSITORY", *kinds, "BYTES"]
     assert row.split()[:6] == ["ns/app", "1", "1", "0", "1", "2"]
     assert total.startswith("Would remove 5 records and 0 files that no record names: ")
     done = cnr(*gc, "--output", "json").json
