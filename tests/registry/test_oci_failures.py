@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from tests.faults.faulty import Crashed, Fault, Plan
+from tests.faults.faulty import Fault, Plan
 
 from cnr.domain.digest import Digest, sha256
-from cnr.domain.errors import ManifestNotFound, OutcomeUnknown, RepositoryNotFound, StoreFull, StoreUnavailable
+from cnr.domain.errors import ManifestNotFound, RepositoryNotFound
 from cnr.domain.manifest import HELM_CHART_LAYER, HELM_CONFIG, MANIFEST_TYPE
 from cnr.domain.names import Format, Tag
 from cnr.domain.version import Release
@@ -16,7 +16,7 @@ from cnr.registry.references import read_manifest
 from cnr.registry.registry import Registry
 
 from .conftest import APP, MakeRegistry, chart, package
-from .test_failures import Case, World, attempt, outcomes
+from .test_failures import Case, World, attempt, never_half
 
 REPO = APP.repository
 CONFIG = b'{"name": "app"}'
@@ -108,25 +108,7 @@ def make_world(make_registry: MakeRegistry) -> Callable[[], World]:
 @pytest.mark.parametrize("fault", Fault)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_old_or_new_but_never_half(case: Case, fault: Fault, make_world: Callable[[], World]) -> None:
-    before, after = await outcomes(case, make_world)
-    call, met = 0, True
-    while met:
-        call += 1
-        plan = Plan.at(call, fault)
-        world = await make_world().prepared(case)
-        error = await attempt(case.operation, world.registry(plan))
-        seen = await world.seen()
-        await world.close()
-        met = plan.met
-        where = f"{fault.name} at call {call}: {plan.log[call - 1 : call]}, {error!r}"
-        if error is None:
-            assert seen == after, where
-        elif isinstance(error, OutcomeUnknown | Crashed):
-            assert seen in (before, after), where
-        else:
-            assert isinstance(error, StoreUnavailable | StoreFull), where
-            assert seen == before, where
-    assert call > 3
+    await never_half(case, fault, make_world)
 
 
 @pytest.mark.parametrize("fault", Fault)

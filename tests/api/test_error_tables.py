@@ -1,12 +1,12 @@
-"""The CNR API's error table knows every error of the domain."""
+"""Every adapter's error table knows every error of the domain."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from cnr.api.cnr_errors import ERRORS
+from cnr.api import cnr_errors, oci_errors
 from cnr.domain import errors
-from cnr.http.errors import wire
+from cnr.http.errors import ErrorTable, wire
 
 
 def leaves(kind: type[errors.CnrError]) -> Iterator[type[errors.CnrError]]:
@@ -17,12 +17,13 @@ def leaves(kind: type[errors.CnrError]) -> Iterator[type[errors.CnrError]]:
         yield from leaves(child)
 
 
+@pytest.mark.parametrize("table", [cnr_errors.ERRORS, oci_errors.ERRORS], ids=["cnr", "oci"])
 @pytest.mark.parametrize("kind", sorted(leaves(errors.CnrError), key=str))
-def test_every_error_has_a_status_and_a_code(kind: type[errors.CnrError]) -> None:
-    entry = wire(ERRORS, kind("why"))
+def test_every_error_has_a_status_and_a_code(kind: type[errors.CnrError], table: ErrorTable) -> None:
+    entry = wire(table, kind("why"))
     server_failed = issubclass(kind, errors.StoreTrouble)
     assert (500 if server_failed else 400) <= entry.status < (600 if server_failed else 500)
-    assert entry.code
+    assert entry.code.isupper() == (table is oci_errors.ERRORS)
 
 
 def test_an_error_outside_the_table_is_noticed() -> None:
