@@ -3,7 +3,6 @@
 Source: design/architecture.md, rule 8; contracts/oci-helm.md 6.4 (10).
 """
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -14,11 +13,11 @@ from cnr.domain.manifest import parse_manifest
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
+from cnr.registry.gc_roots import each
 from cnr.registry.manifests import Manifests
 from cnr.registry.references import blob_digests
 from cnr.registry.tags import Tags
 from cnr.store import keys, records
-from cnr.store.base import Record
 from cnr.store.records import BlobRecord, ContentsRecord, ManifestRecord
 from cnr.store.update import DELETE, KEEP, Delete, Keep
 
@@ -75,13 +74,13 @@ class BlobDeletes:
             await self._core.blobs.delete(swap.before.blob_id)
 
     async def _refuse_used(self, repository: Repository, digest: Digest) -> None:
-        async for entry in self._scan(keys.manifests(repository)):
+        async for entry in each(self._core.records, keys.manifests(repository)):
             record: ManifestRecord = records.decode(ManifestRecord, entry.value)
             if _names(await self._manifests.data(record), digest):
                 raise BlobInUse("a manifest of this repository needs the blob: delete that first", digest=digest)
         tars = {
             entry.key.rpartition("/")[2]
-            async for entry in self._scan(keys.all_contents(repository))
+            async for entry in each(self._core.records, keys.all_contents(repository))
             if records.decode(ContentsRecord, entry.value).digest == digest
         }
         if tars and await self._is_released(repository, tars):
@@ -92,13 +91,6 @@ class BlobDeletes:
             if any(entry.tar_digest in tars for entry in release.formats.values()):
                 return True
         return False
-
-    async def _scan(self, prefix: str) -> AsyncIterator[Record]:
-        after = ""
-        while found := await self._core.records.scan(prefix, after=after, limit=_PAGE):
-            for entry in found:
-                yield entry
-            after = found[-1].key
 
 
 def _names(data: bytes, digest: Digest) -> bool:

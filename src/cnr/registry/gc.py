@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError, DataCorrupt, InvalidUsage, OutcomeUnknown
+from cnr.domain.errors import DataCorrupt, InvalidUsage, OutcomeUnknown
 from cnr.domain.names import Repository
 from cnr.registry.core import Core
 from cnr.registry.gc_bytes import UnnamedBytes
@@ -37,7 +37,7 @@ from cnr.store.records import (
 
 UPLOAD_IDLE_US = 24 * 3_600_000_000
 """Microseconds after which an upload to which nothing came has ended. Source: contracts/oci-helm.md 1.3."""
-_UNREADABLE = (DataCorrupt, InvalidUsage, msgspec.DecodeError)
+_UNREADABLE = (DataCorrupt, InvalidUsage)
 Condemnable = ManifestRecord | BlobRecord | ContentsRecord
 
 
@@ -85,7 +85,7 @@ class Collector:
             try:
                 await _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run).run()
             except _UNREADABLE as exc:
-                report.failed[repository] = exc.message if isinstance(exc, CnrError) else "a record cannot be read"
+                report.failed[repository] = exc.message
             if removed.records:
                 report.repositories[repository] = removed
         # a record that cannot be read may name any bytes; its repository is reported already

@@ -7,25 +7,21 @@ a race leaves facts that no release names, until garbage collection. Source: des
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
 from cnr.domain.archive import inspect
 from cnr.domain.chart import summarize
-from cnr.domain.digest import Digest
 from cnr.domain.errors import ReleaseExists, StoreUnavailable
 from cnr.domain.manifest import MANIFEST_TYPE, Layer
 from cnr.domain.names import Format, PackageName
 from cnr.domain.version import Release, tag_of
 from cnr.registry.blobs import Blobs
+from cnr.registry.contents import Contents
 from cnr.registry.core import Core, Source, together
 from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
 from cnr.registry.release import PLACEHOLDER, Composer, FactsGone, Formats, Recipe
 from cnr.registry.tags import Tags
-from cnr.store import keys
 from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag, TagRecord
-from cnr.store.update import KEEP, Keep
 
 _ATTEMPTS = 5
 """How often facts that garbage collection took meanwhile are written anew."""
@@ -41,6 +37,7 @@ class Publisher:
         self._blobs = blobs
         self._manifests = manifests
         self._composer = composer
+        self._contents = Contents(core, blobs)
 
     async def publish(
         self,
@@ -94,7 +91,7 @@ class Publisher:
         )
         try:
             for _ in range(_ATTEMPTS):
-                held, swept = await self._held(push)
+                held, swept = await self._contents.held(push.package.repository, push.contents.tar_digest, _own(push))
                 plan = draft(push, chart, Layer(held.digest, held.size, push.contents.tar_digest), shaped)
                 if (pointer := await self._write(push, plan, held, swept)) is not None:
                     return _entry(push, pointer, held, metadata)
@@ -102,18 +99,6 @@ class Publisher:
             if shaped is not None:
                 shaped.close()
         raise StoreUnavailable(_SWEPT)
-
-    async def _held(self, push: Push) -> tuple[ContentsRecord, ContentsRecord | None]:
-        """Which gzip the package serves for this tar: the stored one if it is there, else the pushed one.
-
-        With it the record that names a gzip which was swept.
-        """
-        found = await self._core.read(_contents_key(push), ContentsRecord)
-        if not isinstance(found, ContentsRecord):
-            return _own(push), None
-        if await self._blobs.revive(push.package.repository, found.digest):
-            return msgspec.structs.replace(found, state="live"), None
-        return _own(push), found
 
     async def _write(
         self, push: Push, plan: Draft, held: ContentsRecord, swept: ContentsRecord | None
@@ -130,28 +115,12 @@ class Publisher:
             self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
             *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
         )
-        claimed = await self._claim(push, held, swept)
+        claimed = await self._contents.claim(repository, push.contents.tar_digest, held, swept)
         digests = {held.digest, *(part.digest for part in parts)}
-        if claimed != held.digest or not await self._manifests.present(repository, digests):
+        if claimed.digest != held.digest or not await self._manifests.present(repository, digests):
             return None
         found: Pointer = pointer
         return found
-
-    async def _claim(self, push: Push, held: ContentsRecord, swept: ContentsRecord | None) -> Digest:
-        """Make `held` the package's gzip of this tar, unless it has one that is not `swept`; returns which it has."""
-        now = self._core.clock()
-        wanted = msgspec.structs.replace(held, touched_at=now)
-
-        def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
-            if before is None or (swept is not None and before.write == swept.write):
-                return wanted
-            stale = before.state != "live" or before.touched_at <= now - self._core.trusted_us
-            return wanted if stale and before.digest == held.digest else KEEP
-
-        durable = self._core.facts_durable
-        swap = await self._core.updater.update(_contents_key(push), ContentsRecord, change, durable=durable)
-        assert swap.after is not None
-        return swap.after.digest
 
 
 def _own(push: Push) -> ContentsRecord:
@@ -167,10 +136,6 @@ def _with(push: Push, entry: FormatEntry, force: bool) -> Recipe:
         return {**formats, push.format: entry}
 
     return recipe
-
-
-def _contents_key(push: Push) -> str:
-    return keys.contents(push.package.repository, push.contents.tar_digest)
 
 
 def _entry(push: Push, pointer: Pointer, held: ContentsRecord, metadata: dict[str, Any] | None) -> FormatEntry:

@@ -17,12 +17,11 @@ from cnr.domain.manifest import HELM_CHART_LAYER, HELM_CONFIG, Descriptor, Manif
 from cnr.domain.names import Format, Repository, parse_format
 from cnr.domain.version import Release
 from cnr.registry.blobs import Blobs
+from cnr.registry.contents import Contents
 from cnr.registry.core import Bytes, Core, Source
 from cnr.registry.manifests import Manifests
 from cnr.registry.references import IMAGES
-from cnr.store import keys
 from cnr.store.records import ContentsRecord, FormatEntry, Pointer
-from cnr.store.update import KEEP, Keep
 
 CHILDREN: Final = 32
 """Manifests of a pushed index that are looked into."""
@@ -66,6 +65,7 @@ class PushedFormats:
         self._core = core
         self._blobs = blobs
         self._manifests = manifests
+        self._contents = Contents(core, blobs)
 
     async def find(self, repository: Repository, release: Release, manifest: Manifest) -> "Found":
         """What `manifest` gives to `release`; nothing where it is no package, or another's. Writes nothing.
@@ -135,24 +135,10 @@ class PushedFormats:
 
     async def _claim(self, repository: Repository, packed: "Packed") -> ContentsRecord:
         """Which gzip the CNR view serves for this tar: the first one stored that is there, else this one."""
-        key = keys.contents(repository, packed.contents.tar_digest)
-        now = self._core.clock()
-        own = ContentsRecord(digest=packed.layer, size=packed.contents.size, touched_at=now)
-        found = await self._core.read(key, ContentsRecord)
-        there = isinstance(found, ContentsRecord) and await self._blobs.revive(repository, found.digest)
-
-        def change(before: ContentsRecord | None) -> ContentsRecord | Keep:
-            swept = isinstance(found, ContentsRecord) and not there
-            if before is None or (swept and before.write == found.write):
-                return own
-            if before.state != "live" or before.touched_at <= now - self._core.trusted_us:
-                return ContentsRecord(digest=before.digest, size=before.size, touched_at=now)
-            return KEEP
-
-        durable = self._core.facts_durable
-        swap = await self._core.updater.update(key, ContentsRecord, change, durable=durable)
-        assert isinstance(swap.after, ContentsRecord)
-        return swap.after
+        tar = packed.contents.tar_digest
+        own = ContentsRecord(digest=packed.layer, size=packed.contents.size)
+        held, swept = await self._contents.held(repository, tar, own)
+        return await self._contents.claim(repository, tar, held, swept)
 
 
 class _File:
