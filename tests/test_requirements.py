@@ -1,5 +1,6 @@
 """The pinned requirements: complete, hashed, and without a word about where packages come from."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -20,7 +21,8 @@ def pins(name: str) -> dict[str, str]:
 def wanted(name: str) -> list[Requirement]:
     if name == "server":
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-        lines = project["project"]["dependencies"] + project["build-system"]["requires"]
+        extras = project["project"]["optional-dependencies"].values()
+        lines = [*project["project"]["dependencies"], *itertools.chain(*extras), *project["build-system"]["requires"]]
     else:
         lines = (ROOT / "requirements" / f"{name}.in").read_text().splitlines()
     return [Requirement(line) for line in lines if line and line[0] not in "#-"]

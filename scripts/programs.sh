@@ -1,0 +1,58 @@
+# Sourced by run-tests, after scripts/venv.sh: `use_programs` gets the real clients and servers that tests call, and puts
+# them on PATH. What cannot be had is left out, and its tests say so (with CI=true they fail).
+#
+# Debian's packages are installed only with CI=true and as root: on a person's machine that is the person's business.
+# What go and npm build is kept under the cache folder, in a folder named after its version.
+
+PROGRAMS=${XDG_CACHE_HOME:-$HOME/.cache}/cnr-server/programs
+
+debian_programs() { # COMMAND PACKAGE
+    cat <<'END'
+curl curl
+openssl openssl
+skopeo skopeo
+redis-server redis-server
+etcd etcd-server
+END
+}
+
+go_programs() { # COMMAND MODULE, what the module's command is called
+    cat <<'END'
+conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111 conformance
+helm3 helm.sh/helm/v3/cmd/helm@v3.22.0 helm
+helm4 helm.sh/helm/v4/cmd/helm@v4.3.1 helm
+oras oras.land/oras/cmd/oras@v1.3.6 oras
+END
+}
+
+use_programs() {
+    install_debian
+    if command -v go >/dev/null; then build_go; fi
+}
+
+install_debian() {
+    local command package missing=()
+    [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ] || return 0
+    while read -r command package; do
+        command -v "$command" >/dev/null || missing+=("$package")
+    done < <(debian_programs)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "Installing ${missing[*]}, which the tests use."
+    apt-get update --quiet >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends "${missing[@]}" >&2
+}
+
+build_go() {
+    local command module built folder
+    while read -r command module built; do
+        folder=$PROGRAMS/$command-${module##*@}
+        if [ ! -x "$folder/$command" ]; then
+            say "Building $module."
+            mkdir -p "$folder"
+            GOBIN=$folder go install "$module" >&2 </dev/null || continue
+            [ "$built" = "$command" ] || mv "$folder/$built" "$folder/$command"
+        fi
+        PATH=$PATH:$folder
+    done < <(go_programs)
+    export PATH
+}
