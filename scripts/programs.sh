@@ -11,6 +11,7 @@ debian_programs() { # COMMAND PACKAGE
 curl curl
 openssl openssl
 skopeo skopeo
+docker-registry docker-registry
 redis-server redis-server
 etcd etcd-server
 END
@@ -22,6 +23,7 @@ conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260
 helm3 helm.sh/helm/v3/cmd/helm@v3.22.0 helm
 helm4 helm.sh/helm/v4/cmd/helm@v4.3.1 helm
 oras oras.land/oras/cmd/oras@v1.3.6 oras
+registry github.com/distribution/distribution/v3/cmd/registry@v3.1.1 registry
 END
 }
 

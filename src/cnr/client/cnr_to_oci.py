@@ -77,13 +77,16 @@ class CnrToOci:
         tag = tag_of(release)
         if (known := self._there(tag, formats)) is not None:
             return known, "there"
+        before = self._report.changed
         children = [self._format(release, format, manifest) for format, manifest in sorted(formats.items())]
         helm = next((child for child in children if child.format == HELM), None)
         index = self._index(release, children, helm) if len(children) > 1 else None
         root = self._fetched(helm.data) if helm else index or self._fetched(children[0].data)
-        for fetched in [*([index] if index and self._target.ours else []), root]:
-            self._put_tag(tag, fetched)
-        return root.digest, "copied"
+        several = index is not None and self._target.takes_formats(self._source.package.repository)
+        if several or self._target.client.digest(self._target.repository, tag) != root.digest:
+            for fetched in [*([index] if index and several else []), root]:
+                self._put_tag(tag, fetched)
+        return root.digest, "copied" if self._report.changed > before else "there"
 
     def _there(self, tag: Tag, formats: dict[Format, Manifest]) -> str | None:
         """The digest at the tag, where that has exactly these formats with these contents."""
@@ -114,16 +117,21 @@ class CnrToOci:
 
     def _index(self, release: Release, children: list[Child], helm: Child | None) -> Fetched:
         index = self._fetched(release_index(children, release, subject=helm), INDEX_TYPE)
-        push(self._target.client, self._target.repository, index)
+        self._push(index)
         return index
+
+    def _push(self, fetched: Fetched) -> None:
+        client, repository = self._target.client, self._target.repository
+        if client.digest(repository, fetched.digest) is None:
+            push(client, repository, fetched)
+            self._report.count("manifests")
 
     def _format(self, release: Release, format: Format, manifest: Manifest) -> Child:
         with self._source.archive(release, format, manifest) as archive:
             with self._made(release, format, manifest, archive) as made:
                 self._send(made, archive)
                 fetched = self._fetched(made.composed.data)
-                push(self._target.client, self._target.repository, fetched)
-        self._report.count("manifests")
+                self._push(fetched)
         return Child(format, fetched.digest, MANIFEST_TYPE, fetched.data)
 
     @contextmanager

@@ -107,10 +107,14 @@ class CnrToCnr:
         members = [each for each in channel.releases if each != channel.current]
         missing = [each for each in reversed(members) if known is None or each not in known.releases]
         new = [self._target.point(name, Release(each)) for each in [*missing, channel.current]]
-        return channel.current, "copied" if any(new) else "there"
+        return self._digest(Release(channel.current)), "copied" if any(new) else "there"
 
     def _point(self, channel: str, release: Release) -> Outcome:
-        return release, "copied" if self._target.point(channel, release) else "there"
+        return self._digest(release), "copied" if self._target.point(channel, release) else "there"
+
+    def _digest(self, release: Release) -> str:
+        """The first format's, as a release has it in the report."""
+        return next((each.content.digest for each in self._source.formats(release).values()), "")
 
 
 def chosen(side: CnrSide, source: ImageReference, target: ImageReference) -> tuple[Release, str | None]:

@@ -35,6 +35,10 @@ class Side:
     repository: Repository
     ours: bool = False
 
+    def takes_formats(self, origin: Repository) -> bool:
+        """Whether a release of `origin` keeps all its formats here: a chart only where its name is the repository's."""
+        return self.ours and origin.rpartition("/")[2] == self.repository.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -77,7 +81,7 @@ class OciCopy:
     def _tag(self, root: Fetched, index: Fetched | None, tag: Tag) -> None:
         """A registry of ours takes a release's formats from its index, and then the manifest that the tag is for."""
         client, repository = self.target.client, self.target.repository
-        for fetched in [*([index] if index and self.target.ours else []), root]:
+        for fetched in [*([index] if index and self._takes_formats() else []), root]:
             stored = client.put_manifest(repository, tag, fetched.data, fetched.media_type)
             algorithm = fetched.digest.partition(":")[0]
             if stored.digest.startswith(algorithm + ":") and stored.digest != fetched.digest:
@@ -101,9 +105,12 @@ class OciCopy:
         index = self.source.client.manifest(self.source.repository, reference, accept=INDEX_TYPE)
         return index if index.is_index and index.manifest.artifact_type == RELEASE_ARTIFACT else None
 
+    def _takes_formats(self) -> bool:
+        return self.target.takes_formats(self.source.repository)
+
     def _has_formats(self, tag: Tag, index: Fetched | None) -> bool:
         """Whether a release at a registry of ours has all its formats: a request before that for the tag set them."""
-        if index is None or not self.target.ours:
+        if index is None or not self._takes_formats():
             return True
         client, repository = self.target.client, self.target.repository
         return client.manifest(repository, tag, accept=INDEX_TYPE).digest == index.digest
