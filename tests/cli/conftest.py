@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.servers import distribution_served, served
 
 from cnr.cli.main import main
-from tests.cli.servers import distribution_served, served
 
 _VARIABLES = (
     *("CNR_TOKEN", "CNR_USERNAME", "CNR_PASSWORD", "CNR_DEBUG"),

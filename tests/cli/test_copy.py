@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.cli.oci_repository import OciRepository, digest_of, image, index
 
 Run = Callable[..., Any]
@@ -60,7 +59,9 @@ def test_within_a_registry_layers_are_mounted(cnr: Run, source: OciRepository, h
     assert OciRepository(f"{home}/mounted").get("v1") == manifest
 
 
-def test_an_index_with_all_of_it_and_one_platform(cnr: Run, source: OciRepository, distribution: str, home: str) -> None:
+def test_an_index_with_all_of_it_and_one_platform(
+    cnr: Run, source: OciRepository, distribution: str, home: str
+) -> None:
     amd, arm = source.image(b"amd"), source.image(b"arm")
     inner = source.manifest(index(amd, arm, platforms=("linux/amd64", "linux/arm64")))
     outer = source.manifest(index(inner), "all")
@@ -131,7 +132,10 @@ def test_what_cannot_be_copied_is_reported_and_the_rest_is(
     other = source.image(b"other", tag="2.0.0")
     copied = cnr("copy", "--all", source.address, target.address, "--output", "json")
     assert copied.code == 8
-    assert {item["reference"]: item["status"] for item in copied.json["items"]} == {"1.0.0": "failed", "2.0.0": "copied"}
+    assert {item["reference"]: item["status"] for item in copied.json["items"]} == {
+        "1.0.0": "failed",
+        "2.0.0": "copied",
+    }
     assert "immutable" in copied.json["items"][0]["reason"]
     assert target.get("2.0.0") == other
 
@@ -157,8 +161,7 @@ def shown(cnr: Run, package: str) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("words", [[], ["--from", "cnr", "--to", "cnr"], ["--from", "oci", "--to", "cnr"]])
 def test_a_package_between_two_of_ours(cnr: Run, package: str, second: str, home: str, words: list[str]) -> None:
-    target = there(second, home, "app").address + ("" if words else "")
-    target = f"{target.rpartition('/')[0]}-{len(words)}{''.join(words[1:2])}/app"
+    target = f"{second}/{home.partition('/')[2]}{''.join(words).replace('--', '-')}/app"
     copied = cnr("copy", "--all", package, target, *words)
     assert copied.code == 0, copied.out + copied.err
     contents, channels = shown(cnr, package)
