@@ -71,11 +71,25 @@ def cnr_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session", params=["docker-registry", "registry"])
-def distribution(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry of OCI alone: distribution 2.8 as Debian has it, and 3.1."""
-    with distribution_served(request.param, tmp_path_factory.mktemp("distribution")) as address:
+@pytest.fixture(scope="session")
+def distribution_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry of OCI alone: distribution 2.8, as Debian has it."""
+    with distribution_served("docker-registry", tmp_path_factory.mktemp("distribution")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def distribution_3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same in its version 3.1."""
+    with distribution_served("registry", tmp_path_factory.mktemp("distribution")) as address:
+        yield address
+
+
+@pytest.fixture(params=["distribution_2", "distribution_3"])
+def distribution(request: pytest.FixtureRequest) -> str:
+    """Each of them."""
+    address: str = request.getfixturevalue(request.param)
+    return address
 
 
 _numbers = itertools.count(1)

@@ -86,15 +86,15 @@ def digest(settings: Settings, reference: str) -> None:
 @command.command("push")
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.argument("reference", metavar="HOST/REPOSITORY[:TAG|@DIGEST]")
-@click.option("--media-type", metavar="TYPE", help="The manifest's type, where FILE does not say it.")
+@click.option("--media-type", "kind", metavar="TYPE", help="The manifest's type, where FILE does not say it.")
 @registry_options
-def push(settings: Settings, file: str, reference: str, media_type: str | None) -> None:
+def push(settings: Settings, file: str, reference: str, kind: str | None) -> None:
     """Push FILE (- is standard input), exactly as it is, to a tag or digest; without one, by its digest alone.
 
     What it names must be there already.
     """
     wanted = parse_image(reference)
-    fetched = _read(file, media_type, wanted.digest)
+    fetched = _read(file, kind, wanted.digest)
     with settings.connect_oci(wanted.registry) as client:
         push_by_digest(client, wanted.repository, fetched)
         if wanted.tag is not None:
@@ -103,7 +103,7 @@ def push(settings: Settings, file: str, reference: str, media_type: str | None) 
     emit(settings.output, answer, lambda: fetched.digest)
 
 
-def _read(file: str, media_type: str | None, digest: Digest | None) -> Fetched:
+def _read(file: str, kind: str | None, digest: Digest | None) -> Fetched:
     if file == STDIN:
         data = sys.stdin.buffer.read(MANIFEST_LIMIT + 1)
     else:
@@ -111,7 +111,7 @@ def _read(file: str, media_type: str | None, digest: Digest | None) -> Fetched:
             data = source.read(MANIFEST_LIMIT + 1)
     if len(data) > MANIFEST_LIMIT:
         raise InvalidPackage(f"{file} has more than the {MANIFEST_LIMIT:,} bytes that a manifest may have")
-    return read_manifest(data, MediaType(media_type or ""), digest=digest, whose=file)
+    return read_manifest(data, MediaType(kind or ""), digest=digest, whose=file)
 
 
 @command.command("rm")
