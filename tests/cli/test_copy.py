@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,27 @@ def test_signatures_and_theirs(cnr: Run, source: OciRepository, distribution: st
     back = there(source.address.partition("/")[0], home, "signed-back")
     assert cnr("copy", "-r", f"{target.address}:v1", back.address).code == 0
     assert back.referrers(manifest) == {digest_of(signature)}
+
+
+def test_oras_and_this_command_see_each_others_signatures(
+    cnr: Run, source: OciRepository, distribution: str, home: str, tmp_path: Path
+) -> None:
+    if shutil.which("oras") is None:
+        pytest.skip("oras, which attaches signatures, is not installed")
+
+    def oras(*words: str) -> str:
+        words = ("oras", *words[:1], "--plain-http", *words[1:])
+        return subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    (tmp_path / "signature").write_text("signed")
+    source.image(b"code", tag="v1")
+    target = there(distribution, home)
+    oras("attach", "--artifact-type", SIGNATURE, f"{source.address}:v1", "signature")
+    assert cnr("copy", "-r", f"{source.address}:v1", target.address).code == 0
+    assert SIGNATURE in oras("discover", f"{target.address}:v1")
+    oras("attach", "--artifact-type", "application/x-second", f"{target.address}:v1", "signature")
+    types = {each["artifactType"] for each in cnr("referrers", f"{target.address}:v1", "--output", "json").json}
+    assert types == {SIGNATURE, "application/x-second"}
 
 
 def test_sha512(cnr: Run, source: OciRepository, second: str, home: str) -> None:

@@ -42,6 +42,14 @@ def test_tags(cnr: Run, home: str) -> None:
     assert repository.get("v1") == manifest
 
 
+def test_a_registry_that_does_not_delete_tags(cnr: Run, distribution_2: str, home: str) -> None:
+    repository = OciRepository(f"{distribution_2}/{home.partition('/')[2]}")
+    repository.image(b"x", tag="v1")
+    refused = cnr("tag", "rm", f"{repository.address}:v1")
+    assert (refused.code, refused.err) == (1, f"cnr: {distribution_2} does not delete a tag alone\n")
+    assert repository.tags() == ["v1"]
+
+
 def test_more_tags_than_a_page(cnr: Run, home: str) -> None:
     repository = OciRepository(f"{home}/many")
     manifest = repository.image(b"x")

@@ -79,7 +79,7 @@ def _with_options(
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         taken: dict[str, Any] = {name: kwargs.pop(name) for name in ("insecure", "cacert", "output")}
-        format = _format(cast("str | None", kwargs.pop("media_type", None)))
+        format = _format(cast("str | None", kwargs.pop("media_type"))) if _FORMAT in options else None
         return function(Settings(format=format, **taken), *args, **kwargs)
 
     command: Callable[P, R] = wrapped

@@ -125,6 +125,8 @@ class OciClient:
     def delete_manifest(self, repository: Repository, reference: Tag | Digest) -> None:
         """Deletes a tag, or a manifest with all its tags. Raises NotFound, and Refusal where that is switched off."""
         with self._manifest("DELETE", repository, reference) as response:
+            if response.status_code in (400, 405) and not _digest(reference):
+                raise Refusal(f"{self.registry} does not delete a tag alone", status=response.status_code)
             if response.status_code not in (200, 202, 204):
                 refuse(response, f"manifest {_named(repository, reference)}")
 
