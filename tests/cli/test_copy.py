@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,27 @@ def test_a_whole_repository(cnr: Run, source: OciRepository, distribution: str, 
     back = there(source.address.partition("/")[0], home, "all-back")
     assert cnr("copy", "--all", target.address, back.address).code == 0
     assert back.tags() == sorted(manifests)
+
+
+def test_bars_on_a_terminal_leave_standard_output_alone(source: OciRepository, second: str, home: str) -> None:
+    manifest = source.image(os.urandom(2 * 1024 * 1024), tag="v1")
+    terminal, end = pty.openpty()
+    words = (sys.executable, "-m", "cnr.cli.main", "copy", f"{source.address}:v1", there(second, home).address)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=end, text=True)
+    os.close(end)
+    drawn = b"".join(iter(lambda: read(terminal), b""))
+    os.close(terminal)
+    out, _ = process.communicate(timeout=60)
+    assert out.splitlines()[0] == f"v1: copied: {digest_of(manifest)}"
+    assert b"copy" in drawn
+
+
+def read(terminal: int) -> bytes:
+    """What the terminal was sent; nothing when nobody has it open any more."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
 
 
 def test_what_cannot_be_copied_is_reported_and_the_rest_is(

@@ -3,6 +3,10 @@
 import base64
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -187,6 +191,20 @@ def test_lists_of_tags(cnr: Run, bad: Misbehaving, kind: str) -> None:
     failed = cnr("tag", "ls", bad.address)
     assert (failed.code, failed.out, failed.err.count("\n")) == (1, "", 1)
     assert text in failed.err
+
+
+def test_ctrl_c_ends_transfers_under_way(bad: Misbehaving, target: OciRepository) -> None:
+    size = 10**12
+    bad.image(image(BIG).replace(str(len(BIG)).encode(), str(size).encode()), BIG)
+    bad.special[path_of(BIG)] = endless
+    words = (sys.executable, "-m", "cnr.cli.main", "copy", f"{bad.address}:v1", target.address)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not bad.headers(path_of(BIG)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "cnr: interrupted\n")
+    assert (process.returncode, target.tags()) == (130, [])
 
 
 def test_an_upload_is_not_sent_to_another_host(cnr: Run, bad: Misbehaving, other: Misbehaving, home: str) -> None:

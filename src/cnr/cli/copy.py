@@ -83,7 +83,8 @@ def _source_credentials(source: ImageReference, target: ImageReference) -> Crede
 
 def _tell(item: Item) -> None:
     words = {"copied": "copied", "there": "already there", "failed": "failed"}
-    click.echo(printable(f"{item.reference}: {words[item.status]}: {item.reason or item.digest}"))
+    # click writes past the bars of a terminal, and through them.
+    print(printable(f"{item.reference}: {words[item.status]}: {item.reason or item.digest}"), flush=True)
 
 
 def _say_nothing(item: Item) -> None:

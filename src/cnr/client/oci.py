@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from cnr.client.authorizer import Credentials
-from cnr.client.errors import BadAnswer, NotFound, Refusal
+from cnr.client.errors import BadAnswer, NotAllowed, NotFound, Refusal
 from cnr.client.oci_manifest import ACCEPTED, MANIFEST_LIMIT, Fetched, TagPage, read_manifest
 from cnr.client.oci_transport import OciTransport, refuse, scope
 from cnr.client.patience import Patience
@@ -71,7 +71,10 @@ class OciClient:
                 challenged = "www-authenticate" in response.headers or "registry/2.0" in versions
                 return response.is_success or (response.status_code in (401, 403) and challenged)
 
-        return self.patience.run(ask)
+        try:
+            return self.patience.run(ask)
+        except NotAllowed:  # a token server that gives nothing without a repository's scope
+            return True
 
     def manifest(self, repository: Repository, reference: Tag | Digest, *, accept: str = ACCEPTED) -> Fetched:
         """The manifest at a tag or digest. Raises NotFound; Damaged where the bytes are not those of the digest."""
