@@ -11,6 +11,8 @@ debian_programs() { # COMMAND PACKAGE
 curl curl
 openssl openssl
 skopeo skopeo
+gpg gpg
+gpg-agent gpg-agent
 redis-server redis-server
 etcd etcd-server
 END
@@ -22,6 +24,8 @@ conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260
 helm3 helm.sh/helm/v3/cmd/helm@v3.22.0 helm
 helm4 helm.sh/helm/v4/cmd/helm@v4.3.1 helm
 oras oras.land/oras/cmd/oras@v1.3.6 oras
+crane github.com/google/go-containerregistry/cmd/crane@v0.22.1 crane
+cosign github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign
 END
 }
 

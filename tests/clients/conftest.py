@@ -122,7 +122,7 @@ class Keyrings:
 
 
 @pytest.fixture(scope="session")
-def keyrings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyrings]:
+def keyrings(tmp_path_factory: pytest.TempPathFactory) -> Keyrings:
     """A real key, made by gpg."""
     if shutil.which("gpg") is None:
         pytest.skip("gpg is not installed (Debian: gpg and gpg-agent)")
@@ -136,7 +136,7 @@ def keyrings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyrings]:
         gpg("--output", found.secret, "--export-secret-keys")
         gpg("--output", found.public, "--export")
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
-    yield found
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -103,12 +103,12 @@ def test_attached_artifacts_are_discovered(repository: Repository, pushed: str) 
         assert referrers(repository, "--artifact-type", kind) == {(kind, digest)}
 
 
-@pytest.mark.parametrize("server", ["same", "other"])
+@pytest.mark.parametrize("where", ["same server", "another"])
 def test_a_copy_takes_the_referrers_along(
-    repository: Repository, pushed: str, site: str, other: str, namespace: str, server: str
+    repository: Repository, pushed: str, site: str, other: str, namespace: str, where: str
 ) -> None:
     bill = attach(repository, "application/sbom")
-    copy = Repository(repository.oras, f"{site if server == 'same' else other}/{namespace}/copy")
+    copy = Repository(repository.oras, f"{site if where == 'same server' else other}/{namespace}/copy")
     ways = ("--from-plain-http", "--to-plain-http")
     repository.oras("copy", "--recursive", *ways, f"{repository.name}:v1", f"{copy.name}:v1,v2")
     assert copy.digest("v1") == copy.digest("v2") == pushed
@@ -165,8 +165,7 @@ def test_blobs(repository: Repository, pushed: str, tmp_path: Path) -> None:
 def test_a_blob_in_use_is_kept_in_words(repository: Repository, pushed: str) -> None:
     used = f"{repository.name}@sha256:{hashlib.sha256(b'one').hexdigest()}"
     printed = repository.oras.refused("blob", "delete", "--force", "--plain-http", used)
-    assert "405" in printed or "unsupported" in printed, printed
-    assert "use" in printed
+    assert "a manifest of this repository needs the blob" in printed
 
 
 def test_a_release_is_immutable_in_words(repository: Repository, command: Program, tmp_path: Path) -> None:
