@@ -21,6 +21,7 @@ END
 go_programs() { # COMMAND MODULE, what the module's command is called
     cat <<'END'
 conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111 conformance
+helm318 helm.sh/helm/v3/cmd/helm@v3.18.6 helm
 helm3 helm.sh/helm/v3/cmd/helm@v3.22.0 helm
 helm4 helm.sh/helm/v4/cmd/helm@v4.3.1 helm
 oras oras.land/oras/cmd/oras@v1.3.6 oras

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.clients.charts import chart_file, chart_folder
-from tests.clients.program import Helm
+from tests.clients.program import Helm, Program
 
 REAL = (("kafka", "32.4.4"), ("argo-cd", "10.1.1"), ("ingress-nginx", "4.12.0-beta.0"), ("mysql", "1.6.9"))
 """Charts of the corpus: with dependencies, large, a prerelease, and one of API version v1."""
@@ -126,3 +126,28 @@ def test_dependencies(helm: Helm, namespace: str, tmp_path: Path) -> None:
 
 def _names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
+
+
+PLUGIN = """apiVersion: v1
+type: cli/v1
+name: greet
+version: 1.0.0
+runtime: subprocess
+config: {usage: greet, shortHelp: Greets, longHelp: Greets, ignoreFlags: false}
+runtimeConfig: {platformCommand: [{command: "$HELM_PLUGIN_DIR/greet.sh"}]}
+"""
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_a_plugin_is_installed_from_an_artifact(helm: Helm, oras: Program, namespace: str, tmp_path: Path) -> None:
+    """Helm 4 has no command that pushes one: oras does, with the artifact type that helm looks for."""
+    folder = tmp_path / "greet"
+    folder.mkdir()
+    (folder / "plugin.yaml").write_text(PLUGIN)
+    (folder / "greet.sh").write_text("#!/bin/sh\necho hello\n")
+    (folder / "greet.sh").chmod(0o755)
+    helm.run("plugin", "package", folder, "--sign=false")
+    kind = ("--artifact-type", "application/vnd.helm.plugin.v1+json")
+    oras("push", "--plain-http", *kind, f"{helm.site}/{namespace}/greet:1.0.0", "greet-1.0.0.tgz")
+    helm.run("plugin", "install", helm.url(f"{namespace}/greet:1.0.0"), "--plain-http", "--verify=false")
+    assert helm.run.out("greet") == "hello\n"

@@ -188,3 +188,24 @@ def test_a_backup_and_its_restoration(
     repository.oras("restore", "--plain-http", "--input", "saved.tar", f"{restored.name}:v1")
     assert restored.digest("v1") == pushed
     assert referrers(restored) == {("application/sbom", bill)}
+
+
+def test_a_client_that_keeps_its_own_list_of_referrers(repository: Repository, pushed: str) -> None:
+    """As clients do where a registry has no referrers API: an index under a tag made of the subject's digest."""
+    (repository.oras.folder / "more.json").write_text("{}")
+    old = ("--distribution-spec", "v1.1-referrers-tag")
+    words = ("--artifact-type", "application/sbom", f"{repository.name}:v1", "more.json:application/json")
+    bill = digest_in(repository.oras("attach", "--plain-http", *old, *words))
+    assert referrers(repository, *old) == {("application/sbom", bill)}
+    assert referrers(repository) == {("application/sbom", bill)}
+    assert repository("repo", "tags").split() == [pushed.replace(":", "-"), "v1"]
+
+
+def test_an_index_of_artifacts(repository: Repository, pushed: str, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("other")
+    repository.oras("push", "--plain-http", f"{repository.name}:v2", "other.txt")
+    repository.oras("manifest", "index", "create", "--plain-http", f"{repository.name}:all", "v1", "v2")
+    found = json.loads(repository("manifest", "fetch", at=":all"))
+    assert [each["digest"] for each in found["manifests"]] == [pushed, repository.digest("v2")]
+    repository.oras("manifest", "index", "update", "--plain-http", f"{repository.name}:all", "--remove", pushed)
+    assert len(json.loads(repository("manifest", "fetch", at=":all"))["manifests"]) == 1
