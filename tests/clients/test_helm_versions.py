@@ -1,6 +1,7 @@
 """How helm finds a version: ranges over many tags, exact versions, channels, digests."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -127,6 +128,19 @@ def test_a_digest_pins_also_after_another_format_was_added(
     for reference in (f"{path}@{pin}", f"{path}:1.0.0@{pin}"):
         assert helm.archive(reference).read_bytes() == archive.read_bytes()
     assert helm.archive(f"{path}@{pin}", "--version", "1.0.0").read_bytes() == archive.read_bytes()
+
+
+def test_a_pin_outlives_a_push_of_the_same_chart(helm: Helm, namespace: str, tmp_path: Path) -> None:
+    """The tag follows the newest manifest of the same content, so the older digest is right without the tag only."""
+    archive = chart_file(tmp_path, "web", "1.0.0")
+    pins = []
+    for moment in (1_700_000_000, 1_800_000_000):
+        os.utime(archive, (moment, moment))
+        pins.append(helm.push(archive, namespace))
+    path = f"{namespace}/web"
+    assert [helm.version_of(f"{path}@{pin}") for pin in pins] == ["1.0.0", "1.0.0"]
+    assert helm.version_of(f"{path}:1.0.0@{pins[1]}") == "1.0.0"
+    assert "digest mismatch" in helm.run.refused("pull", helm.url(f"{path}:1.0.0@{pins[0]}"), "--plain-http")
 
 
 def test_another_digest_than_the_tags_is_a_mismatch(helm: Helm, namespace: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.clients.charts import chart_file
 from tests.clients.images import Layout, blobs
 from tests.clients.program import Program
 from tests.protocols.oci.client import INDEX, MANIFEST
@@ -122,3 +123,22 @@ def test_an_image_under_a_version_is_a_release_that_stays(
     for name in ("one", "multi"):
         skopeo("copy", "--all", INTO, f"oci:layout:{name}", f"{image}:latest")
     assert (type_of(http, image, "1.0.0"), type_of(http, image, "latest")) == (MANIFEST, INDEX)
+
+
+def test_a_chart_is_mirrored_into_another_server(
+    skopeo: Program, crane: Program, command: Program, site: str, other: str, namespace: str, tmp_path: Path
+) -> None:
+    """Through a folder by skopeo, at once by crane: it is the same release there. `inspect` reads it --raw only."""
+    command("push", chart_file(tmp_path, "web", "1.0.0"), f"{site}/{namespace}")
+    skopeo("sync", "--src", "docker", "--dest", "dir", OUT, f"{site}/{namespace}/web", "mirror")
+    skopeo("sync", "--src", "dir", "--dest", "docker", INTO, "mirror", f"{other}/{namespace}")
+    crane("copy", f"{site}/{namespace}/web:1.0.0", f"{other}/{namespace}-crane/web:1.0.0")
+    words = ("--output", "json")
+    shown = [
+        json.loads(command.out("show", f"{place}/web@1.0.0", *words))[0]["content"]
+        for place in (f"{site}/{namespace}", f"{other}/{namespace}", f"{other}/{namespace}-crane")
+    ]
+    assert shown[0] == shown[1] == shown[2]
+    image = f"docker://{other}/{namespace}/web:1.0.0"
+    skopeo("inspect", "--raw", "--tls-verify=false", image)
+    skopeo.refused("inspect", "--tls-verify=false", image)
