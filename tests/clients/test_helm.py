@@ -2,6 +2,8 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -69,6 +71,23 @@ def test_other_content_as_the_same_version_is_refused_in_words(helm: Helm, names
     printed = helm.run.refused("push", second, helm.url(namespace), "--plain-http")
     assert "denied: the release 1.0.0 exists with other content: releases are immutable" in printed
     assert helm.archive(f"{namespace}/web").read_bytes() == first.read_bytes()
+
+
+def test_of_pushes_at_the_same_time_one_wins(helm: Helm, namespace: str, tmp_path: Path) -> None:
+    """Each other one is told that the release exists, and the winner's chart is what is pulled."""
+    archives = [chart_file(tmp_path / str(number), "web", "1.0.0", text=str(number)) for number in range(6)]
+
+    def outcome(archive: Path) -> str:
+        with suppress(AssertionError):
+            helm.push(archive, namespace)
+            return "pushed"
+        return helm.run.refused("push", archive, helm.url(namespace), "--plain-http")
+
+    with ThreadPoolExecutor(len(archives)) as pool:
+        outcomes = dict(zip(archives, pool.map(outcome, archives), strict=True))
+    (winner,) = (archive for archive, printed in outcomes.items() if printed == "pushed")
+    assert all(printed == "pushed" or "releases are immutable" in printed for printed in outcomes.values())
+    assert helm.archive(f"{namespace}/web").read_bytes() == winner.read_bytes()
 
 
 @pytest.mark.parametrize(
