@@ -26,23 +26,24 @@ class Program:
 
     def __call__(self, *words: object) -> str:
         """What it printed, standard output first. Fails the test where the program fails."""
-        done = self._run(*words)
+        done = self.attempt(*words)
         assert done.returncode == 0, f"{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
     def out(self, *words: object) -> str:
         """Its standard output alone."""
-        done = self._run(*words)
+        done = self.attempt(*words)
         assert done.returncode == 0, f"{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def refused(self, *words: object) -> str:
         """What it printed, where it has to fail."""
-        done = self._run(*words)
+        done = self.attempt(*words)
         assert done.returncode != 0, f"{done.args} did not fail:\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
-    def _run(self, *words: object) -> "subprocess.CompletedProcess[str]":
+    def attempt(self, *words: object) -> "subprocess.CompletedProcess[str]":
+        """Its status and what it printed, whether it failed or not."""
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         return subprocess.run(
