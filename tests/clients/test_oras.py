@@ -95,6 +95,7 @@ def test_a_package_that_oras_pushes_shows_in_cnr(
 def test_attached_artifacts_are_discovered(repository: Repository, pushed: str) -> None:
     bill, signature = attach(repository, "application/sbom"), attach(repository, "application/vnd.sig+json")
     assert referrers(repository) == {("application/sbom", bill), ("application/vnd.sig+json", signature)}
+    assert repository("repo", "tags").split() == ["v1"], "the registry keeps the list, and not the client under a tag"
     tree = repository("discover", "--format", "tree", at=":v1")
     assert bill in tree
     assert signature in tree
