@@ -100,7 +100,7 @@ def test_a_name_that_no_registry_can_hold_is_refused_in_words(helm: Helm, tmp_pa
     """The server's own sentence, which names what is wrong."""
     archive = chart_file(tmp_path, "web", "1.0.0")
     printed = helm.run.refused("push", archive, helm.url("api"), "--plain-http")
-    assert "name invalid" in printed.replace("_", " ").lower()
+    assert "the namespace 'api' is reserved: choose another" in printed
 
 
 def test_versions_with_build_metadata(helm: Helm, namespace: str, tmp_path: Path, http: httpx.Client) -> None:
