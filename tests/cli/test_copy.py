@@ -169,6 +169,20 @@ def read(terminal: int) -> bytes:
         return b""
 
 
+def test_a_whole_repository_with_signatures(cnr: Run, source: OciRepository, distribution: str, home: str) -> None:
+    """Also with those at tags, and whatever else has such a name; a list of referrers is made and not copied."""
+    middle, target = there(distribution, home), there(distribution, home, "again")
+    manifest = source.image(b"code", tag="v1")
+    signature = source.referrer(manifest, SIGNATURE, b"signed")
+    stem = digest_of(manifest).replace(":", "-")
+    for name in (f"{stem}.sig", f"{stem}.other", "sha256-odd"):
+        source.image(name.encode(), tag=name)
+    assert cnr("copy", "--all", "-r", source.address, middle.address).code == 0
+    assert cnr("copy", "--all", "-r", middle.address, target.address).code == 0
+    assert set(target.tags()) == {"v1", stem, f"{stem}.sig", f"{stem}.other", "sha256-odd"}
+    assert target.referrers(manifest) == {digest_of(signature)}
+
+
 def test_what_cannot_be_copied_is_reported_and_the_rest_is(
     cnr: Run, source: OciRepository, second: str, home: str
 ) -> None:

@@ -21,7 +21,7 @@ from cnr.client.unpack import tar_digest
 from cnr.domain.digest import Digest
 from cnr.domain.manifest import Descriptor
 from cnr.domain.names import Format, Tag
-from cnr.domain.version import Release, highest, order_key, parse_channel, release_of, tag_of
+from cnr.domain.version import Release, belongs_to_digest, highest, order_key, parse_channel, release_of, tag_of
 
 Outcome = tuple[str, Status]
 """A digest, and whether something was new."""
@@ -175,7 +175,7 @@ class ToCnr:
         yield Step(str(source.manifest), lambda: self._copy(source.manifest, source.tag, wanted))
 
     def everything(self) -> Iterator[Step]:
-        tags = [tag for tag in self._source.client.tags(self._source.repository) if not is_referrers_tag(tag)]
+        tags = [tag for tag in self._source.client.tags(self._source.repository) if not belongs_to_digest(tag)]
         for tag in sorted(tags, key=lambda tag: release_of(tag) is None):
             yield Step(tag, lambda tag=tag: self._copy(tag, tag, tag))  # type: ignore[misc]
 

@@ -3,6 +3,7 @@
 Source: OCI distribution 1.1, "Pushing Manifests with Subject", "Referrers Tag Schema".
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from cnr.domain.digest import Digest
 from cnr.domain.manifest import INDEX_TYPE
 from cnr.domain.names import Repository, Tag
 
+_REFERRERS_TAG = re.compile(r"sha(?:256|512)-[0-9a-f]{64}")
 _OLD_SUFFIXES = (".sig", ".att", ".sbom")
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -57,7 +59,5 @@ def old_signature_tags(subject: Digest) -> list[Tag]:
 
 
 def is_referrers_tag(tag: str) -> bool:
-    """Whether a tag is named after a digest: a list of referrers, or one of `old_signature_tags`."""
-    algorithm, _, encoded = tag.partition("-")
-    bare = encoded.partition(".")[0]
-    return algorithm in ("sha256", "sha512") and len(bare) == 64 and all(char in "0123456789abcdef" for char in bare)
+    """Whether a tag is where clients list referrers, by its name."""
+    return _REFERRERS_TAG.fullmatch(tag) is not None
