@@ -12,6 +12,27 @@ from tests.cli.oci_repository import INDEX, digest_of
 Answer = Callable[["Handler"], None]
 
 
+class _Count:
+    """How many requests are being answered now."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._number = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._number += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._number -= 1
+            self._changed.notify_all()
+
+    def wait_for_none(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._number == 0, 60)
+
+
 class Misbehaving:
     """`asked` are the requests that came: method, path with query, headers. `special` answers a path by itself."""
 
@@ -24,6 +45,7 @@ class Misbehaving:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.uploads: list[bytes] = []
         self.port = 0
+        self.answering = _Count()
 
     @property
     def address(self) -> str:
@@ -61,6 +83,10 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _serve(self) -> None:
+        with self.registry.answering:
+            self._answer()
+
+    def _answer(self) -> None:
         registry = self.registry
         size = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(size)

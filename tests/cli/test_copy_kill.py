@@ -65,6 +65,7 @@ def copy(source: OciRepository, target: Misbehaving, *, kill_at: int | None = No
 
     target.gate = gate
     _, said = process.communicate(timeout=120)
+    target.answering.wait_for_none()  # what a killed client has sent may still be on its way into the registry
     assert process.returncode == (0 if kill_at is None else -signal.SIGKILL), said
     return seen[0]
 
