@@ -90,6 +90,9 @@ class Handler(BaseHTTPRequestHandler):
         registry = self.registry
         size = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(size)
+        if len(self.body) < size:  # the client was killed while it sent
+            self.close_connection = True
+            return
         path = self.path.partition("?")[0]
         registry.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
         if registry.gate(self):
