@@ -166,12 +166,16 @@ class UploadPart(msgspec.Struct, frozen=True):
 
 
 class UploadRecord(Stored, frozen=True, kw_only=True):
-    """uploads/: an open upload. Its parts, one after another, are the bytes that have come."""
+    """uploads/: an open upload. Its parts, one after another, are the bytes that have come.
+
+    `adopted` is the id of a part that a request began to make a blob of: whether it did is not known from here.
+    """
 
     repository: Repository
     started_at: int
     touched_at: int
     parts: tuple[UploadPart, ...] = ()
+    adopted: str = ""
 
     @property
     def size(self) -> int:
