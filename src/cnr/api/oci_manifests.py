@@ -6,12 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api.oci_blobs import matches
+from cnr.api.oci_bodies import DocumentBodies
 from cnr.api.oci_names import readable, writable
 from cnr.domain.digest import Digest, digest_of, parse_digest
 from cnr.domain.errors import InvalidDigest, InvalidManifest, TooManyTags
 from cnr.domain.names import Repository, Tag, parse_tag
-from cnr.http.body import body_chunks
 from cnr.http.routes import Route
+from cnr.http.streaming import BlobResponse
 from cnr.registry.images import Found
 from cnr.registry.references import IMAGES, INDEXES, Pushed, read_manifest
 from cnr.registry.registry import Registry
@@ -27,7 +28,7 @@ class ManifestRoutes:
 
     def __init__(self, registry: Registry, stall_s: float) -> None:
         self._images = registry.images
-        self._stall_s = stall_s
+        self._bodies = DocumentBodies(registry.core, limit=MANIFEST_LIMIT, stall_s=stall_s)
 
     def routes(self) -> list[Route]:
         """The route table."""
@@ -50,29 +51,24 @@ class ManifestRoutes:
             return Response(status_code=304, headers=headers)
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(found.record.size)})
-        return Response(await self._images.data(found), headers=headers)
+        reader = await self._images.open(repository, found)
+        if reader.data is not None:
+            return Response(reader.data, headers=headers)
+        return BlobResponse(reader, headers=headers)
 
     async def put(self, request: Request, name: str, reference: str) -> Response:
         repository = writable(name)
         if ":" not in reference:
             tag = parse_tag(reference)
-            pushed = await self._pushed(request, None)
-            await self._images.put(repository, pushed, tag)
+            async with self._bodies.read(request) as data:
+                pushed = _pushed(data, request, None)
+                await self._images.put(repository, pushed, tag)
             return _created(repository, pushed, [])
         digest, tags = parse_digest(reference), _tags(request)
-        pushed = await self._pushed(request, digest)
-        return _created(repository, pushed, await self._images.put_by_digest(repository, pushed, tags))
-
-    async def _pushed(self, request: Request, digest: Digest | None) -> Pushed:
-        chunks = body_chunks(request, limit=MANIFEST_LIMIT, stall_s=self._stall_s)
-        data = b"".join([chunk async for chunk in chunks])
-        found = digest_of(data, digest.partition(":")[0] if digest else "sha256")
-        if digest not in (None, found):
-            raise InvalidDigest("the manifest does not have this digest", digest=digest)
-        if not data:
-            raise InvalidManifest("there is no manifest in the body")
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip()
-        return read_manifest(data, media_type, found)
+        async with self._bodies.read(request) as data:
+            pushed = _pushed(data, request, digest)
+            moved = await self._images.put_by_digest(repository, pushed, tags)
+        return _created(repository, pushed, moved)
 
     async def delete(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)
@@ -81,6 +77,16 @@ class ManifestRoutes:
         else:
             await self._images.delete_tag(repository, parse_tag(reference))
         return Response(status_code=202)
+
+
+def _pushed(data: bytes, request: Request, digest: Digest | None) -> Pushed:
+    found = digest_of(data, digest.partition(":")[0] if digest else "sha256")
+    if digest not in (None, found):
+        raise InvalidDigest("the manifest does not have this digest", digest=digest)
+    if not data:
+        raise InvalidManifest("there is no manifest in the body")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    return read_manifest(data, media_type, found)
 
 
 def _tags(request: Request) -> list[Tag]:

@@ -167,7 +167,7 @@ class Blobs:
         """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile."""
         if record.data is not None:
             part = record.data[start:stop]
-            return BlobReader(record.size, _once(part), part)
+            return BlobReader(record.size, once(part), part)
         assert record.blob_id is not None
         try:
             return await self._core.blobs.open(record.blob_id, start, stop)
@@ -177,6 +177,7 @@ class Blobs:
             raise PackageNotFound("no such blob in this package", digest=digest) from None
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
+async def once(data: bytes) -> AsyncIterator[bytes]:
+    """`data` as the chunks of a reader."""
     if data:
         yield data

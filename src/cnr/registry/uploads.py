@@ -83,7 +83,8 @@ class Uploads:
         """Add `chunks` as `append` does, and make the whole a blob of the repository. The session ends.
 
         May be repeated: while the store fails the session stays as it was, and where it has ended with this blob
-        nothing is done. Raises UploadNotFound and OutOfOrder (nothing was changed), InvalidDigest (the session is gone).
+        nothing is done. Raises UploadNotFound and OutOfOrder (nothing was changed), and InvalidDigest, where the
+        session is gone.
         """
         try:
             session = await self._session(repository, upload_id)
@@ -142,7 +143,7 @@ class Uploads:
     async def _end(self, repository: Repository, upload_id: str) -> bool:
         """Delete the session and its pieces; whether it was there. Durable, and so is the blob's record before it."""
 
-        def change(now: UploadRecord | None) -> Delete | Keep:
+        def change(now: UploadRecord | None) -> UploadRecord | Delete | Keep:
             return KEEP if now is None or now.repository != repository else DELETE
 
         swap = await self._core.updater.update(keys.upload(upload_id), UploadRecord, change)
@@ -156,9 +157,7 @@ class Uploads:
         if now.write != seen.write:
             raise _overtaken(now)
 
-    async def _swap(
-        self, upload_id: str, seen: UploadRecord, after: UploadRecord, added: Sequence[UploadPart]
-    ) -> None:
+    async def _swap(self, upload_id: str, seen: UploadRecord, after: UploadRecord, added: Sequence[UploadPart]) -> None:
         def change(now: UploadRecord | None) -> UploadRecord:
             if now is None:
                 raise _no_upload()
