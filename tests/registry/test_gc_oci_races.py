@@ -7,23 +7,27 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from tests.faults.faulty import FaultyRecords, Plan
 
-from cnr.domain.digest import Digest, sha256
+from cnr.domain.digest import sha256
 from cnr.domain.errors import CnrError, ReferenceMissing
 from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, parse_manifest
 from cnr.domain.names import Repository, Tag
 from cnr.registry.references import Pushed, blob_digests, read_manifest
 from cnr.registry.registry import Registry
 from cnr.store import keys
-from cnr.store.base import BlobStore, RecordStore
+from cnr.store.base import Absent, BlobStore, Record, RecordStore, Version
+from cnr.store.memory_blobs import MemoryBlobs
 from cnr.store.records import AnyTag, BlobRecord, ManifestRecord, PlainTag, ReleaseTag
+from cnr.store.sqlite import SqliteRecords
 from cnr.store.views_sqlite import SqliteViews
 
+from .conftest import MakeRegistry
 from .gc_world import _there, collect, decoded, read
 from .test_gc_races import HOUR, Make, RacingBlobs, RacingRecords, Shared, Turns, make
 
@@ -45,9 +49,7 @@ def image(*layers: bytes) -> bytes:
 
 
 IMAGES = (image(BLOBS[1]), image(BLOBS[2], BLOBS[3]), image(BLOBS[2]))
-INDEX = json.dumps(
-    {"schemaVersion": 2, "manifests": [descriptor(each, MANIFEST_TYPE) for each in IMAGES[:2]]}
-).encode()
+INDEX = json.dumps({"schemaVersion": 2, "manifests": [descriptor(each, MANIFEST_TYPE) for each in IMAGES[:2]]}).encode()
 
 
 def pushed(data: bytes) -> Pushed:
@@ -179,21 +181,52 @@ async def unnamed(store: RecordStore, blobs: BlobStore) -> None:
     assert [blob_id async for blob_id in blobs.scan() if blob_id not in named] == []
 
 
-async def test_a_refused_push_does_not_take_back_anothers(registry: Registry) -> None:
+class Hooked(FaultyRecords):
+    """Runs a hook once, after the first call of its name."""
+
+    def __init__(self, inner: RecordStore, hooks: dict[str, Callable[[], Awaitable[None]]]) -> None:
+        super().__init__(inner, Plan())
+        self.hooks = hooks
+
+    async def get(self, key: str) -> Record:
+        try:
+            return await super().get(key)
+        finally:
+            await self._hook(f"get {key}")
+
+    async def put(
+        self, key: str, value: bytes, *, expect: Version | Literal[Absent.ABSENT], durable: bool = True
+    ) -> Version:
+        version = await super().put(key, value, expect=expect, durable=durable)
+        await self._hook(f"put {key}")
+        return version
+
+    async def _hook(self, name: str) -> None:
+        if (hook := self.hooks.pop(name, None)) is not None:
+            await hook()
+
+
+async def test_a_refused_push_does_not_take_back_anothers(
+    registry: Registry, records: SqliteRecords, blobs: MemoryBlobs, views: SqliteViews, make_registry: MakeRegistry
+) -> None:
     """Both push one manifest; the first finds a blob gone, the second brings it and is told 201: that stays."""
-    data = IMAGES[0]
-    repository, layer = REPOS[0], sha256(BLOBS[1])
+    data, repository, layer = IMAGES[0], REPOS[0], sha256(BLOBS[1])
     for blob in BLOBS[:2]:
         await registry.uploads.take(repository, sha256(blob), once(blob))
-    held = registry.images._references.hold
+    hooks: dict[str, Callable[[], Awaitable[None]]] = {}
+    key = keys.blob(repository, layer)
 
-    async def overtaken(name: Repository, manifest: Any) -> None:
-        registry.images._references.hold = held  # type: ignore[method-assign]
+    async def collected() -> None:
+        await records.delete(key, expect=(await records.get(key)).version)
+        hooks[f"get {key}"] = overtaken
+
+    async def overtaken() -> None:
         await registry.uploads.take(repository, layer, once(BLOBS[1]))
         await registry.images.put(repository, pushed(data), Tag("v1"))
-        raise ReferenceMissing("as if the scan of the first had missed it", missing=[layer])
 
-    registry.images._references.hold = overtaken  # type: ignore[method-assign]
+    hooks[f"put {keys.manifest(repository, sha256(data))}"] = collected
+    slow = make_registry(Hooked(records, hooks), blobs, views)
     with pytest.raises(ReferenceMissing):
-        await registry.images.put(repository, pushed(data), Tag("v2"))
-    assert (await registry.images.resolve(repository, Tag("v1"))).digest == Digest(sha256(data))
+        await slow.images.put(repository, pushed(data), Tag("v2"))
+    assert hooks == {}
+    assert (await registry.images.resolve(repository, Tag("v1"))).digest == sha256(data)

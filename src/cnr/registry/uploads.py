@@ -98,7 +98,7 @@ class Uploads:
                 raise
             async for _ in chunks:
                 pass  # a client that is cut off while it sends would not look at the answer
-        await self._end(repository, upload_id)
+        await self._end(repository, upload_id, remember=True)
 
     async def _commit(
         self, repository: Repository, upload_id: str, session: UploadRecord, digest: Digest, chunks: Chunks
@@ -128,7 +128,7 @@ class Uploads:
 
     async def _session(self, repository: Repository, upload_id: str) -> UploadRecord:
         found = await self._core.read(keys.upload(upload_id), UploadRecord) if is_blob_id(upload_id) else None
-        if not isinstance(found, UploadRecord) or found.repository != repository:
+        if not isinstance(found, UploadRecord) or found.repository != repository or found.ended_at:
             raise _no_upload()
         return found
 
@@ -140,14 +140,22 @@ class Uploads:
         added, _ = await self._store(_joined(_once(first), rest) if rest else _once(first))
         return added
 
-    async def _end(self, repository: Repository, upload_id: str) -> bool:
-        """Delete the session and its pieces; whether it was there. Durable, and so is the blob's record before it."""
+    async def _end(self, repository: Repository, upload_id: str, *, remember: bool = False) -> bool:
+        """End the session and delete its pieces; whether it was there. Durable, and so is the blob's record before it.
 
-        def change(now: UploadRecord | None) -> UploadRecord | Delete | Keep:
-            return KEEP if now is None or now.repository != repository else DELETE
+        With `remember` the record of a slow one stays, for garbage collection: blobs that came before wait for it.
+        """
+        now = self._core.clock()
+
+        def change(before: UploadRecord | None) -> UploadRecord | Delete | Keep:
+            if before is None or before.repository != repository or before.ended_at:
+                return KEEP
+            if remember and now - before.started_at > self._core.trusted_us:
+                return msgspec.structs.replace(before, parts=(), adopted="", ended_at=now)
+            return DELETE
 
         swap = await self._core.updater.update(keys.upload(upload_id), UploadRecord, change)
-        if swap.before is None or swap.after is not None:
+        if swap.before is None or swap.before == swap.after:
             return False
         await self._drop(_own(swap.before, swap.before.parts))
         return True
@@ -159,7 +167,7 @@ class Uploads:
 
     async def _swap(self, upload_id: str, seen: UploadRecord, after: UploadRecord, added: Sequence[UploadPart]) -> None:
         def change(now: UploadRecord | None) -> UploadRecord:
-            if now is None:
+            if now is None or now.ended_at:
                 raise _no_upload()
             if now.write != seen.write:
                 raise _overtaken(now)

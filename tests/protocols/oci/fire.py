@@ -101,7 +101,9 @@ class Client:
         while not self._world.stop.is_set():
             repository = self._chance.choice(REPOSITORIES)
             try:
-                self._chance.choice((self._push, self._push, self._delete, self._delete, self._mount, self._delete_blob))(repository)
+                self._chance.choice(
+                    (self._push, self._push, self._delete, self._delete, self._mount, self._delete_blob)
+                )(repository)
                 self._check(repository)
             except Gone:
                 self._world.counts["gone"] += 1
@@ -122,7 +124,9 @@ class Client:
                 self._forget(repository, old)
 
     def _make(self) -> Pushed:
-        marks = ({"annotations": {"of": f"{self._tag} {next(self._numbers)}"}} for _ in range(3))
+        marks: Iterator[dict[str, Any]] = (
+            {"annotations": {"of": f"{self._tag} {next(self._numbers)}"}} for _ in range(3)
+        )
         layers = [tuple(self._chance.sample(BLOBS, 2)) for _ in range(2)]
         if self._chance.random() < 0.6:
             return Pushed(image(*layers[0], **next(marks)), MANIFEST, (), (CONFIG, *layers[0]))
