@@ -211,7 +211,7 @@ def test_rivals_for_one_upload(oci: Oci) -> None:
     for number in range(15):
         data = LARGE + number.to_bytes(2, "big")
         upload = oci.begin()
-        requests = (
+        requests: tuple[tuple[str, dict[str, str], bytes], ...] = (
             ("PATCH", {}, b"x" * 50_000),
             ("PUT", {"digest": digest(data)}, data),
             ("DELETE", {}, b""),
