@@ -3,19 +3,17 @@
 After every write of anybody all that a tag reaches is there.
 """
 
-import asyncio
 import json
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal
 
 import pytest
 from tests.faults.faulty import FaultyRecords, Plan
 
 from cnr.domain.digest import sha256
-from cnr.domain.errors import CnrError, ReferenceMissing
+from cnr.domain.errors import ReferenceMissing
 from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, parse_manifest
 from cnr.domain.names import Repository, Tag
 from cnr.registry.references import Pushed, blob_digests, read_manifest
@@ -28,8 +26,8 @@ from cnr.store.sqlite import SqliteRecords
 from cnr.store.views_sqlite import SqliteViews
 
 from .conftest import MakeRegistry
-from .gc_world import _there, collect, decoded, read
-from .test_gc_races import HOUR, Make, RacingBlobs, RacingRecords, Shared, Turns, make
+from .gc_world import collect, decoded, read, there
+from .test_gc_races import HOUR, Make, Shared, make, run
 
 __all__ = ["make"]
 SCHEDULES = 10_000 if os.environ.get("CNR_LONG") == "1" else 240
@@ -79,7 +77,7 @@ class OciShared(Shared):
         manifest = parse_manifest(record.data)
         lost: list[str] = []
         for digest in blob_digests(manifest):
-            if not await _there(self.records, self.blobs, repository, digest):
+            if not await there(self.records, self.blobs, repository, digest):
                 lost.append(digest)
         for child in manifest.manifests or ():
             below = await read(self.records, keys.manifest(repository, child.digest), ManifestRecord)
@@ -128,32 +126,6 @@ async def act(registry: Registry, chance: random.Random) -> None:
         await registry.blob_deletes.delete(repository, sha256(chance.choice(BLOBS)))
 
 
-async def run(shared: OciShared, make: Make, views: Sequence[SqliteViews]) -> int:
-    """One schedule; how much was done."""
-    done = 0
-
-    def party(views: SqliteViews) -> Registry:
-        turns = Turns(shared)
-        return make(shared, RacingRecords(turns), RacingBlobs(turns), views)
-
-    async def work(registry: Registry, chance: random.Random) -> None:
-        nonlocal done
-        for _ in range(3):
-            with suppress(CnrError):
-                await act(registry, chance)
-                done += 1
-
-    async def sweep(registry: Registry) -> None:
-        for _ in range(3):
-            await collect(registry)
-
-    seeds = [shared.chance.random() for _ in range(4)]
-    workers = [work(party(views[number % 2]), random.Random(seed)) for number, seed in enumerate(seeds)]
-    collectors = [sweep(party(views[number])) for number in range(shared.chance.choice((1, 2)))]
-    await asyncio.gather(*workers, *collectors)
-    return done
-
-
 @pytest.mark.parametrize("batch", range(BATCHES))
 async def test_no_tag_without_its_bytes(make: Make, batch: int) -> None:
     done = 0
@@ -161,7 +133,7 @@ async def test_no_tag_without_its_bytes(make: Make, batch: int) -> None:
         seed = batch * 1_000_000 + number
         shared = OciShared(seed)
         views = [SqliteViews(), SqliteViews()]
-        done += await run(shared, make, views)
+        done += await run(shared, make, views, act)
         assert shared.lost == [], seed
         quiet = make(shared, shared.records, shared.blobs, views[0])
         await collect(quiet)

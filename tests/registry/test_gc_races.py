@@ -167,7 +167,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
         yield registry
 
 
-async def run(shared: Shared, make: Make, views: list[SqliteViews]) -> int:
+Act = Callable[[Registry, random.Random], Awaitable[None]]
+
+
+async def run(shared: Shared, make: Make, views: Sequence[SqliteViews], act: Act = act) -> int:
     """One schedule; how many pushes and deletes were done."""
 
     def party(views: SqliteViews) -> Registry:

@@ -21,7 +21,7 @@ from cnr.store.sqlite import SqliteRecords
 from cnr.store.views_sqlite import SqliteViews
 
 from .conftest import MakeRegistry, counting_ids
-from .test_uploads import LARGE, OTHER, REPO, SMALL, chunks, read, stored
+from .test_uploads import LARGE, OTHER, REPO, SMALL, attempt, chunks, read, stored
 
 Finish = Callable[[Registry], Awaitable[None]]
 
@@ -72,14 +72,6 @@ async def test_a_closing_request_can_be_repeated(
 
 def finishing(upload_id: str, digest: Digest, last: bytes, at: int) -> Finish:
     return lambda registry: registry.uploads.finish(REPO, upload_id, digest, chunks(last), at=at)
-
-
-async def attempt(operation: Finish, registry: Registry) -> Exception | None:
-    try:
-        await operation(registry)
-    except Exception as exc:
-        return exc
-    return None
 
 
 @pytest.mark.parametrize("fault", [Fault.FAIL, Fault.LOSE, Fault.CRASH])
