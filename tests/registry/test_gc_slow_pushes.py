@@ -1,6 +1,7 @@
 """Case 106 of contracts/oci-helm.md: garbage collection during a slow push spares what that push is about to name."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -68,6 +69,17 @@ async def test_a_slow_push_that_is_given_up_holds_nothing_for_long(world: World)
     assert await world.registry.blobs.find(REPO, sha256(FIRST)) is None
     assert [key async for key in world.blobs.scan()] == []
     assert await world.records.scan("uploads/") == []
+
+
+async def test_an_upload_that_broke_off_holds_nothing(world: World) -> None:
+    """With a shorter grace than the day after which the upload itself is over."""
+    registry = world.make(world.records, world.blobs, timedelta(hours=1))
+    await registry.uploads.take(REPO, sha256(FIRST), once(FIRST))
+    upload = await registry.uploads.begin(REPO)
+    world.now += 2 * HOUR
+    await collect(registry)
+    assert await registry.blobs.find(REPO, sha256(FIRST)) is None
+    assert (await registry.uploads.find(REPO, upload.id)).size == 0
 
 
 async def test_a_dry_run_says_what_the_real_one_removes(world: World) -> None:

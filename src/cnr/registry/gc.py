@@ -101,13 +101,15 @@ class Collector:
     async def _uploads_began(self) -> dict[Repository, int]:
         """Where a blob arrives, or arrived slowly within the grace: when the first of these uploads began.
 
-        Whoever pushes it will name it together with blobs that came before: their age counts from there.
+        Whoever pushes it will name it together with blobs that came before: their age counts from there. One to which
+        nothing came within the grace is given up, as far as that goes.
         """
         began: dict[Repository, int] = {}
+        idle_since = self._core.clock() - self._grace_us
         with suppress(*_UNREADABLE):
             async for found in each(self._core.records, keys.UPLOADS):
                 upload: UploadRecord = records.decode(UploadRecord, found.value)
-                if not self._is_over(upload):
+                if max(upload.touched_at, upload.ended_at) > idle_since and not self._is_over(upload):
                     began[upload.repository] = min(upload.started_at, began.get(upload.repository, upload.started_at))
         return began
 
