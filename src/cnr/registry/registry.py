@@ -8,6 +8,7 @@ from cnr.registry.images import Images
 from cnr.registry.listing import Listing
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Packages
+from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
 from cnr.registry.pushed_formats import PushedFormats
 from cnr.registry.references import References
@@ -24,6 +25,7 @@ class Registry:
         self.core = core
         self.limits = core.limits
         self.catalog = core.catalog
+        self.policies = Policies(core)
         self.tags = Tags(core)
         self.blobs = Blobs(core)
         self.manifests = Manifests(core, self.blobs)

@@ -42,6 +42,18 @@ class Repo(Stored, frozen=True, kw_only=True):
     created_at: int
 
 
+class PolicyRecord(Stored, frozen=True, kw_only=True):
+    """policy/: what the operator set for a path; a field that is None is as the next shorter path or the server has it.
+
+    `untagged_after` in seconds. `below`: whether a longer path ever had a record, so that readers must look for it.
+    """
+
+    immutability: Literal["releases", "strict", "none"] | None = None
+    force: bool | None = None
+    untagged_after: int | Literal["never"] | None = None
+    below: bool = False
+
+
 class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One format of a release: what the CNR API calls a manifest.
 
@@ -204,6 +216,7 @@ _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
     for kind in (
         Repo,
+        PolicyRecord,
         AnyTag,
         ManifestRecord,
         BlobRecord,
