@@ -1,18 +1,20 @@
 """What rules of a namespace change in garbage collection: tombstones stay, and untagged manifests may go."""
 
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.protocols.oci.test_compose import COMPOSE, project
 
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.errors import Immutable, ReleaseRetired
 from cnr.domain.manifest import INDEX_TYPE
-from cnr.domain.names import Tag
+from cnr.domain.names import Format, Tag
+from cnr.domain.policy import Policy
+from cnr.registry.gc import Collector
 from cnr.registry.registry import Registry
 from cnr.store import keys
 from cnr.store.records import AnyTag, DeletedTag, ManifestRecord, ReleaseTag
@@ -20,22 +22,10 @@ from cnr.store.records import AnyTag, DeletedTag, ManifestRecord, ReleaseTag
 from .conftest import APP, chart
 from .gc_world import HELM, KPM, LARGE, RELEASES, collect, read
 from .oci_pushes import REPO, described, image, index, put, put_chart, put_image, take
-from .test_gc import DAY, HOUR, World, delete, push_all
+from .test_gc import DAY, HOUR, World, delete, push_all, threads, world
 
+__all__ = ["threads", "world"]
 ONE, TWO = RELEASES
-
-
-@pytest.fixture(scope="module")
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as executor:
-        yield executor
-
-
-@pytest.fixture
-async def world(threads: ThreadPoolExecutor, tmp_path: Path) -> AsyncIterator[World]:
-    made = World(threads, tmp_path)
-    yield made
-    await made.close()
 
 
 async def rule(registry: Registry, path: str = "ns", **fields: Any) -> None:
@@ -201,7 +191,7 @@ async def test_a_made_index_that_is_signed_stays(world: World) -> None:
     await world.registry.publisher.publish(APP, ONE, KPM, LARGE)
     old = (await world.registry.images.resolve(REPO, Tag("1.0.0"), index=True)).digest
     await put_image(world.registry, b"sig", subject={**described(b""), "digest": old})
-    await world.registry.publisher.publish(APP, ONE, KPM.__class__("appr"), LARGE)
+    await world.registry.publisher.publish(APP, ONE, Format("appr"), LARGE)
     assert (await world.registry.images.resolve(REPO, Tag("1.0.0"), index=True)).digest != old
     world.now += 30 * DAY
     await collect(world.registry)
@@ -241,11 +231,6 @@ async def test_a_dry_run_tells_what_goes(world: World) -> None:
 
 
 async def test_the_server_s_setting_counts_too(world: World) -> None:
-    from dataclasses import replace
-
-    from cnr.domain.policy import Policy
-    from cnr.registry.gc import Collector
-
     core = replace(world.registry.core, policy=Policy(untagged_after=timedelta(0)))
     digest = await put_image(world.registry, b"1")
     for _ in range(2):
@@ -255,8 +240,6 @@ async def test_the_server_s_setting_counts_too(world: World) -> None:
 
 
 async def test_a_compose_project_s_archive_goes_with_its_release(world: World) -> None:
-    from tests.protocols.oci.test_compose import COMPOSE, project
-
     await take(world.registry, b"{}", COMPOSE)
     await put(world.registry, project(("compose.yaml", COMPOSE)), ["1.0.0"])
     world.now += 30 * DAY

@@ -3,16 +3,13 @@
 When all is quiet every tag has its manifest, with all that it reaches; and what no tag reaches goes.
 """
 
-import asyncio
 import os
 import random
-from contextlib import suppress
 
 import msgspec
 import pytest
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError
 from cnr.domain.manifest import INDEX_TYPE, needed_blobs, parse_manifest
 from cnr.domain.names import Tag
 from cnr.registry.registry import Registry
@@ -22,7 +19,7 @@ from cnr.store.views_sqlite import SqliteViews
 
 from .gc_world import collect, decoded, losses, read
 from .oci_pushes import REPO, image, index, put, put_chart, put_image
-from .test_gc_races import HOUR, Make, RacingBlobs, RacingRecords, Shared, Turns, make
+from .test_gc_races import HOUR, Make, Shared, make, run
 
 __all__ = ["make"]
 SCHEDULES = 20_000 if os.environ.get("CNR_LONG") == "1" else 240
@@ -71,39 +68,13 @@ async def missing(shared: Shared, digest: Digest) -> list[str]:
     return lost
 
 
-async def run(shared: Shared, make: Make, views: SqliteViews) -> int:
-    """One schedule; how many requests were answered without an error."""
-
-    def party() -> Registry:
-        turns = Turns(shared)
-        return make(shared, RacingRecords(turns), RacingBlobs(turns), views)
-
-    done = 0
-
-    async def work(registry: Registry, chance: random.Random) -> None:
-        nonlocal done
-        for _ in range(4):
-            with suppress(CnrError):
-                await act(registry, chance)
-                done += 1
-
-    async def sweep(registry: Registry) -> None:
-        for _ in range(6):
-            await collect(registry)
-
-    seeds = [shared.chance.random() for _ in range(3)]
-    workers = [work(party(), random.Random(seed)) for seed in seeds]
-    await asyncio.gather(*workers, *(sweep(party()) for _ in range(shared.chance.choice((1, 2)))))
-    return done
-
-
 @pytest.mark.parametrize("batch", range(BATCHES))
 async def test_no_tag_without_its_manifest(make: Make, batch: int) -> None:
     done = 0
     for number in range(SCHEDULES // BATCHES):
         seed = batch * 1_000_000 + number
-        shared, views = Shared(seed), SqliteViews()
-        quiet = make(shared, shared.records, shared.blobs, views)
+        shared, views = Shared(seed), [SqliteViews(), SqliteViews()]
+        quiet = make(shared, shared.records, shared.blobs, views[0])
         immutability = shared.chance.choice(("none", "releases", "strict"))
         await quiet.policies.change(
             "ns",
@@ -111,7 +82,7 @@ async def test_no_tag_without_its_manifest(make: Make, batch: int) -> None:
                 before, immutability=chosen, untagged_after=0
             ),
         )
-        done += await run(shared, make, views)
+        done += await run(shared, make, views, act)
         assert await dangling(shared) == [], seed
         for _ in range(2):
             await collect(quiet)
@@ -119,13 +90,14 @@ async def test_no_tag_without_its_manifest(make: Make, batch: int) -> None:
         assert await dangling(shared) == [], seed
         assert await untagged(shared) == set(), seed
         await shared.records.close()
-        await views.close()
+        for each in views:
+            await each.close()
     assert done > SCHEDULES // BATCHES * 3
 
 
-async def untagged(shared: Shared) -> set[str]:
+async def untagged(shared: Shared) -> set[Digest]:
     """Manifests that no tag reaches."""
-    reached: set[str] = set()
+    reached: set[Digest] = set()
     waiting: list[Digest] = []
     async for _, tag in decoded(shared.records, keys.tags(REPO), AnyTag):
         if isinstance(tag, PlainTag | ReleaseTag):

@@ -12,12 +12,13 @@ from cnr.domain.errors import Immutable
 from cnr.domain.names import Channel, Tag
 from cnr.registry.registry import Registry
 
-from .conftest import APP, MakeRegistry, chart
+from .conftest import APP, chart
 from .gc_world import HELM, KPM, LARGE, RELEASES
 from .oci_pushes import REPO, put, put_chart, put_image, take
 from .test_failures import Case, Operation, World, attempt, never_half
-from .test_oci_failures import OciWorld
+from .test_oci_failures import make_world
 
+__all__ = ["make_world"]
 ONE, _ = RELEASES
 OTHER = b"other: 1\n"
 AT = 1_479_316_387_806_579
@@ -78,11 +79,6 @@ CASES = (
     Case("compose project", (), composes),
     Case("compose beside a chart", (publishes_chart,), composes),
 )
-
-
-@pytest.fixture
-def make_world(make_registry: MakeRegistry) -> Callable[[], World]:
-    return lambda: OciWorld(make_registry)
 
 
 @pytest.mark.parametrize("fault", Fault)
