@@ -1,5 +1,6 @@
 """What rules of a namespace change in garbage collection: tombstones stay, and untagged manifests may go."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -183,6 +184,20 @@ async def test_a_signature_stays_as_long_as_what_it_signs(world: World) -> None:
         await collect(world.registry)
     assert [await there(world, each) for each in (signed, signature, over)] == [False] * 3
     assert await world.records.scan(keys.all_referrers(REPO)) == []
+
+
+@pytest.mark.parametrize("tag", ["1.0.0", "latest"])
+async def test_a_slow_push_of_what_is_partly_elsewhere(world: World, tag: str) -> None:
+    """Without grace every push is a slow one, which looks again at all that it needs, and at nothing more."""
+    registry = world.make(world.records, world.blobs, timedelta(0))
+    foreign = described(b"elsewhere", "application/vnd.oci.image.layer.nondistributable.v1.tar")
+    await take(registry, b"{}")
+    data = json.dumps({**json.loads(image(b"")), "layers": [foreign]}).encode()
+    digest = await put(registry, data, [tag])
+    assert (await registry.images.resolve(REPO, Tag(tag))).digest == digest
+    await registry.images.delete_tag(REPO, Tag(tag))
+    own = await put(registry, b'{"config": 1}', [tag], "application/x.own")
+    assert (await registry.images.resolve(REPO, Tag(tag))).digest == own
 
 
 async def test_a_made_index_that_is_signed_stays(world: World) -> None:

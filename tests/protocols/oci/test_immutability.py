@@ -203,6 +203,21 @@ def test_case_100_one_format_of_several(under: Rules) -> None:
     assert releases(oci) == {("1.0.0", "helm"), ("1.0.0", "kpm")}
 
 
+def test_cases_99_and_100_the_tag_s_manifest_of_two_formats(under: Rules) -> None:
+    oci = under("--immutability", "strict")
+    assert oci.chart("1.0.0").status_code == 201
+    assert cnr_push(oci, "1.0.0", kpm(), "kpm").status_code == 200
+    delete_digest(oci)
+    assert oci.get("manifests/1.0.0").status_code == 404
+    assert releases(oci) == {("1.0.0", "kpm")}
+    assert cnr(oci, "GET", "/1.0.0/kpm/pull").content == kpm()
+    for refused in (oci_retag(oci), oci_image(oci)):
+        assert (refused.status_code, code(refused)) == (403, "DENIED")
+    assert cnr_again(oci).status_code == 409
+    assert oci.chart("1.0.0").status_code == 201
+    assert releases(oci) == {("1.0.0", "kpm"), ("1.0.0", "helm")}
+
+
 @pytest.mark.parametrize("delete", [delete_tag, delete_digest], ids=lambda each: each.__name__)
 def test_case_100_what_is_no_package(under: Rules, delete: Callable[[Oci], None]) -> None:
     oci = under("--immutability", "strict")
