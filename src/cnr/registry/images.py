@@ -22,7 +22,8 @@ from cnr.domain.errors import (
     StoreUnavailable,
 )
 from cnr.domain.names import Repository, Tag
-from cnr.domain.version import order_key, release_of
+from cnr.domain.policy import DEFAULT
+from cnr.domain.version import is_version, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.policies import Policies
@@ -117,7 +118,8 @@ class Images:
     async def _plan(self, repository: Repository, pushed: Pushed, tag: Tag) -> Wanted:
         record = await self._manifests.get(repository, pushed.digest)
         known = Pointer(pushed.digest, record.born) if record else None
-        policy = await self._policies.of(repository)
+        # no rule is about other tags: they always move
+        policy = await self._policies.of(repository) if is_version(tag) else DEFAULT
         return await self._retag.plan(repository, tag, pushed.manifest, pushed.digest, known, policy)
 
     async def _point(self, repository: Repository, pushed: Pushed, wanted: Wanted, stored: _Stored) -> None:
