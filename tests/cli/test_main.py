@@ -24,7 +24,7 @@ CLIENT_VERBS = (
 
 
 def test_every_verb_of_the_issue_is_in_the_table() -> None:
-    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage"}
+    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage", "namespace"}
     assert set(ALIASES.values()) <= set(VERBS)
 
 

@@ -14,9 +14,9 @@ from tests.faults.faulty import FaultyRecords, Plan
 
 from cnr.domain.digest import sha256
 from cnr.domain.errors import ReferenceMissing
-from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, parse_manifest
+from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, needed_blobs, parse_manifest
 from cnr.domain.names import Repository, Tag
-from cnr.registry.references import Pushed, blob_digests, read_manifest
+from cnr.registry.references import Pushed, read_manifest
 from cnr.registry.registry import Registry
 from cnr.store import keys
 from cnr.store.base import Absent, BlobStore, Record, RecordStore, Version
@@ -76,7 +76,7 @@ class OciShared(Shared):
         assert record.data is not None
         manifest = parse_manifest(record.data)
         lost: list[str] = []
-        for digest in blob_digests(manifest):
+        for digest in needed_blobs(manifest):
             if not await there(self.records, self.blobs, repository, digest):
                 lost.append(digest)
         for child in manifest.manifests or ():

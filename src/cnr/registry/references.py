@@ -5,7 +5,7 @@ Source: OCI distribution 1.1, "Pushing manifests"; OCI image-spec 1.1; contracts
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,15 @@ import msgspec
 
 from cnr.domain.digest import Digest, parse_digest
 from cnr.domain.errors import InvalidManifest, InvalidUsage, ReferenceMissing
-from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, Descriptor, Manifest, parse_manifest
+from cnr.domain.manifest import (
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Descriptor,
+    Manifest,
+    is_elsewhere,
+    needed_blobs,
+    parse_manifest,
+)
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.manifests import Manifests
@@ -30,7 +38,6 @@ CLOSURE_BYTES: Final = 64 * 1024 * 1024
 
 _SCHEMA_1: Final = "application/vnd.docker.distribution.manifest.v1+"
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
-_ELSEWHERE: Final = ("nondistributable", "foreign")
 _STEPS: Final = 100
 """Records read at a stretch: most stores answer at once, so nobody else would have a turn."""
 
@@ -108,17 +115,8 @@ def _check_shape(manifest: Manifest, known: str) -> None:
         parse_digest(descriptor.digest)
 
 
-def blob_digests(manifest: Manifest) -> Iterator[Digest]:
-    """Blobs that the repository must have for this manifest."""
-    return (blob.digest for blob in _blobs(manifest) if not _is_elsewhere(blob))
-
-
 def _blobs(manifest: Manifest) -> tuple[Descriptor, ...]:
     return (*([manifest.config] if manifest.config else []), *(manifest.layers or ()))
-
-
-def _is_elsewhere(descriptor: Descriptor) -> bool:
-    return bool(descriptor.urls) or any(word in descriptor.media_type for word in _ELSEWHERE)
 
 
 class References:
@@ -130,9 +128,9 @@ class References:
 
     async def require(self, repository: Repository, manifest: Manifest) -> None:
         """Raises ReferenceMissing unless all is there that `manifest` names itself. Writes nothing."""
-        blobs = dict.fromkeys(blob_digests(manifest))
+        blobs = needed_blobs(manifest)
         missing = [digest async for digest in _paced(blobs) if not await self._is_blob(repository, digest)]
-        children = dict.fromkeys(child.digest for child in manifest.manifests or () if not _is_elsewhere(child))
+        children = dict.fromkeys(child.digest for child in manifest.manifests or () if not is_elsewhere(child))
         missing += [digest async for digest in _paced(children) if not await self._is_any(repository, digest)]
         if missing:
             raise ReferenceMissing("the repository lacks what this manifest names", missing=missing[:100])
@@ -149,8 +147,8 @@ class References:
         current: Manifest | None = manifest
         while True:
             if current is not None:
-                await self._hold_blobs(repository, [each for each in blob_digests(current) if _new(each, seen)])
-                children = (child.digest for child in current.manifests or () if not _is_elsewhere(child))
+                await self._hold_blobs(repository, [each for each in needed_blobs(current) if _new(each, seen)])
+                children = (child.digest for child in current.manifests or () if not is_elsewhere(child))
                 waiting += [digest for digest in children if _new(digest, seen)]
             if not waiting:
                 return
