@@ -211,7 +211,8 @@ async def test_files_beside_the_records_of_another_folder(tmp_path: Path, pool: 
     stores = await open_store(tmp_path / "records", pool=pool, blobs=blobs, local=tmp_path / "views")
     await stores.blobs.put("ab" * 16, chunks(b"x"))
     assert (tmp_path / "files" / "blobs" / "ab" / ("ab" * 16)).is_file()
-    assert {path.parent.name for path in tmp_path.rglob("host.json")} == {"files", "records"}
+    claimed = {name for name in os.listdir(tmp_path) if "host.json" in os.listdir(tmp_path / name)}
+    assert claimed == {"files", "records"}
     assert (tmp_path / "views").is_dir()
     await stores.close()
 
