@@ -55,12 +55,17 @@ def release_of(tag: str) -> Release | None:
     return Release(text) if is_release(text) else None
 
 
+def belongs_to_digest(tag: str) -> bool:
+    """Whether a tag is one that clients make of a digest, for signatures and the like. It is never a channel."""
+    return _DIGEST_LIKE.match(tag) is not None
+
+
 def parse_channel(text: str) -> Channel:
     """`text` as a channel's name. Raises InvalidName: a channel is a tag, no SemVer, and no digest's tag."""
     tag = parse_tag(text, what="channel's name")
     if release_of(tag):
         raise InvalidName(f"{text!r} is a version: a channel needs a name that is none")
-    if _DIGEST_LIKE.match(text):
+    if belongs_to_digest(text):
         raise InvalidName("a channel may not begin with sha256- or sha512-: such tags belong to signatures")
     return Channel(tag)
 

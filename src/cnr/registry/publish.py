@@ -111,7 +111,7 @@ class Publisher:
         parts = plan.parts
         if held.digest == push.contents.digest:
             parts = (Part(held.digest, held.size, push.source), *parts)
-        pointer, *_ = await together(
+        stored, *_ = await together(
             self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
             *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
         )
@@ -119,7 +119,7 @@ class Publisher:
         digests = {held.digest, *(part.digest for part in parts)}
         if claimed.digest != held.digest or not await self._manifests.present(repository, digests):
             return None
-        found: Pointer = pointer
+        found: Pointer = stored.pointer
         return found
 
 

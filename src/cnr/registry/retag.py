@@ -10,10 +10,11 @@ import msgspec
 from cnr.domain.errors import Immutable, RecordFull
 from cnr.domain.manifest import RELEASE_ARTIFACT, Manifest
 from cnr.domain.names import Repository, Tag
-from cnr.domain.version import Release, order_key, release_of
+from cnr.domain.package import package_layer
+from cnr.domain.version import Release, belongs_to_digest, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
-from cnr.registry.pushed_formats import Found, PushedFormats, package_layer
+from cnr.registry.pushed_formats import Found, PushedFormats
 from cnr.registry.release import Composer, FactsGone, Moved
 from cnr.registry.tags import Tags
 from cnr.store import keys
@@ -80,7 +81,9 @@ class Retagger:
         if wanted.release is not None:
             await self._point_release(repository, wanted, wanted.release, pointer)
             return
-        member = await self._member(repository, wanted.manifest, pointer)
+        member = None
+        if not belongs_to_digest(wanted.tag):
+            member = await self._member(repository, wanted.manifest, pointer)
 
         def change(before: TagRecord | None) -> TagRecord:
             if member is None:
