@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 import msgspec
 
-from cnr.app import new_id
+from cnr.app import random_ids
 from cnr.cli.output import emit, printable, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry, with_stores
 from cnr.registry.core import TRUSTED_GRACE_US
@@ -68,7 +68,7 @@ def check(output: str, **flags: str | None) -> None:
     config = load(flags)
 
     async def work(stores: Stores) -> Check:
-        return await check_store(stores.records, stores.blobs, new_id=new_id, timer=time.perf_counter)
+        return await check_store(stores.records, stores.blobs, new_id=random_ids(), timer=time.perf_counter)
 
     found = with_stores(config, work)
     place = {"records": str(config.records_url), "blobs": str(config.blob_storage or config.records_url)}
