@@ -6,7 +6,7 @@ One suite (`tests/store/`) holds every driver to these docstrings. A driver that
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal, NewType, Protocol
+from typing import Final, Literal, NewType, Protocol, runtime_checkable
 
 VALUE_LIMIT: Final = 512 * 1024
 """Bytes that a record's value may have."""
@@ -185,4 +185,34 @@ class BlobStore(Protocol):
 
     async def close(self) -> None:
         """Let go of the engine. Nothing may be called afterwards."""
+        ...
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """A RecordStore with a clock of its own, which all its servers then go by."""
+
+    async def now_us(self) -> int:
+        """Microseconds UTC. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that an operator may want to know of a store: what it keeps, where it ends.
+
+    `warning` is one sentence where it should be otherwise.
+    """
+
+    name: str
+    value: str
+    warning: str = ""
+
+
+@runtime_checkable
+class Inspected(Protocol):
+    """A RecordStore or BlobStore that can say how its engine is set up."""
+
+    async def inspect(self) -> Sequence[Fact]:
+        """What is guaranteed, and by which settings of the engine. Raises StoreUnavailable."""
         ...
