@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -10,14 +11,20 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from cnr.domain.store_url import StoreUrl
+from cnr.store.drivers import Given
+from cnr.store.etcd import EtcdRecords, open_records
+
 URL = "CNR_TEST_ETCD"
 """Where the etcd of this test run is, for the processes that tests start."""
 _START_S = 60
+_POOL = ThreadPoolExecutor(1)
 
 
 def free_ports(count: int) -> list[int]:
@@ -140,6 +147,15 @@ class Etcd:
                         return member
             time.sleep(0.05)
         raise AssertionError("nobody leads")
+
+
+def new_id() -> str:
+    return secrets.token_hex(16)
+
+
+async def open_etcd(url: str, prefix: str = "") -> EtcdRecords:
+    """The store at `url`, as a server opens it."""
+    return await open_records(StoreUrl.parse(url), Given(prefix, new_id, lambda: time.time_ns() // 1000, _POOL))
 
 
 def prefix_of(address: str) -> str:

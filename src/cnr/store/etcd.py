@@ -1,7 +1,7 @@
 """EtcdRecords: the records in an etcd cluster, for any number of servers on any number of hosts.
 
-<prefix>/records/<key>   a record; its value as it is
-<prefix>/feed            who wrote last, and which key: its history is the feed (etcd_feed)
+<prefix>records/<key>   a record; its value as it is
+<prefix>feed            who wrote last, and which key: its history is the feed (etcd_feed)
 """
 
 import logging
@@ -11,11 +11,13 @@ from typing import Any, Final, Literal
 from aetcd import rpc
 
 from cnr.domain.errors import OutcomeUnknown, StoreTrouble, StoreUnavailable
+from cnr.domain.store_url import StoreUrl
 from cnr.store.base import (
     ABSENT,
     PAGE_BYTES,
     Absent,
     Cursor,
+    Fact,
     Record,
     RecordNotFound,
     RecordTooLarge,
@@ -23,12 +25,13 @@ from cnr.store.base import (
     VersionConflict,
     check_write,
 )
-from cnr.store.etcd_address import Address, parse
+from cnr.store.drivers import Given
+from cnr.store.etcd_address import Address, address_of
 from cnr.store.etcd_cluster import Cluster, refuse_denied
 from cnr.store.etcd_faults import RevisionGone, SpaceExceeded, TooLarge
 from cnr.store.etcd_feed import Feed
 from cnr.store.etcd_reads import Reads
-from cnr.store.etcd_state import check_server, warnings
+from cnr.store.etcd_state import check_server, facts, feed_key
 from cnr.store.keys import UNFED
 
 RANGE_FIRST: Final = 16
@@ -41,13 +44,12 @@ _FULL: Final = (
 _log = logging.getLogger(__name__)
 
 
-async def open_records(url: str, *, new_id: Callable[[], str]) -> "EtcdRecords":
-    """The store at `url` (etcd_address.parse), made if there is none. Call it after the fork, in the loop that uses it.
+async def open_records(url: StoreUrl, given: Given) -> "EtcdRecords":
+    """As drivers.open_records. Call it after the fork, in the loop that uses it.
 
-    There is no check of the clock: etcd tells nobody the time. `new_id` gives 32 random hex digits.
-    Raises StoreRefused and StoreUnavailable, each with one sentence for whoever starts the program.
+    The store is not Clocked: etcd tells nobody the time.
     """
-    store = EtcdRecords(parse(url), new_id)
+    store = EtcdRecords(address_of(url, given.prefix), given.new_id)
     try:
         await store.begin()
     except StoreUnavailable as exc:
@@ -60,7 +62,7 @@ async def open_records(url: str, *, new_id: Callable[[], str]) -> "EtcdRecords":
 
 
 class EtcdRecords:
-    """RecordStore in etcd 3.4 or newer.
+    """RecordStore in etcd 3.4 or newer; Inspected.
 
     A Version is the record's mod_revision. Reads are linearizable. `orders_durability`: all keys are in one log, and
     every write is on the disks of a majority before it is acknowledged, `durable` or not.
@@ -70,9 +72,9 @@ class EtcdRecords:
 
     def __init__(self, address: Address, new_id: Callable[[], str]) -> None:
         self.cluster = Cluster(address)
-        self._root = f"{address.prefix}/records/".encode("ascii")
+        self._root = f"{address.prefix}records/".encode("ascii")
         self._reads = Reads(self.cluster)
-        self._feed = Feed(self.cluster, self._reads, f"{address.prefix}/feed".encode("ascii"), new_id)
+        self._feed = Feed(self.cluster, self._reads, feed_key(address), new_id)
 
     async def begin(self) -> None:
         """Log in, look at the servers, and make the feed. Raises StoreRefused, StoreUnavailable."""
@@ -83,8 +85,13 @@ class EtcdRecords:
             await self._feed.begin()
         except SpaceExceeded:
             raise StoreUnavailable(_FULL) from None
-        for warning in await warnings(self.cluster):
-            _log.warning("%s: %s", self.cluster.address, warning)
+        for fact in await self.inspect():
+            if fact.warning:
+                _log.warning("%s: %s", self.cluster.address, fact.warning)
+
+    async def inspect(self) -> Sequence[Fact]:
+        """As Inspected.inspect."""
+        return await facts(self.cluster)
 
     async def get(self, key: str) -> Record:
         """As RecordStore.get."""

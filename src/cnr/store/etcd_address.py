@@ -1,16 +1,16 @@
-"""`etcd://user:password@host1:2379,host2:2379/prefix?ca=file` taken apart."""
+"""`etcd://user:password@host1:2379,host2:2379/prefix?ca=file` as what a connection needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cnr.domain.store_url import Host, StoreUrl
 from cnr.store.base import StoreRefused
 
 PORT: Final = 2379
-PREFIX: Final = "cnr"
+PREFIX_LIMIT: Final = 200
 _FILES: Final = ("ca", "cert", "key")
-_FORM: Final = "etcd://host:2379,host:2379/prefix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a cluster is, how to get in, and under which prefix our keys are."""
+    """Where a cluster is (`host:port` as gRPC takes it), how to get in, and what our keys begin with."""
 
     endpoints: tuple[str, ...]
     prefix: str
@@ -37,54 +37,34 @@ class Address:
         return f"etcd at {', '.join(self.endpoints)}"
 
 
-def parse(url: str) -> Address:
+def address_of(url: StoreUrl, prefix: str) -> Address:
     """The address in `url`; reads the files that it names.
 
-    `etcds://`, or any of ca, cert and key, means TLS. User and password are percent-encoded. Raises StoreRefused with a
-    sentence that does not repeat the password.
+    `etcds://`, or any of ca, cert and key, means TLS. A path in `url` replaces `prefix`; keys are
+    below it. Raises StoreRefused with a sentence that does not repeat the password.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise StoreRefused(f"the address of etcd cannot be read; it looks like {_FORM}") from None
-    login, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    if bool(user) != bool(password):
-        raise StoreRefused("the address of etcd needs both a user and a password, or neither")
-    return Address(
-        tuple(_endpoint(host) for host in hosts.split(",")),
-        _prefix(unquote(parts.path)),
-        _tls(parts.query, parts.scheme == "etcds"),
-        unquote(user),
-        unquote(password),
-    )
+    if not url.hosts:
+        raise StoreRefused(f"{url} names no host; it looks like etcd://host:2379,host:2379/prefix")
+    if bool(url.username) != bool(url.password):
+        raise StoreRefused(f"{url} needs both a user and a password, or neither")
+    if path := url.path.strip("/"):
+        prefix = f"{path}/"
+    if not (len(prefix) <= PREFIX_LIMIT and prefix.isascii() and (prefix.isprintable() or not prefix)):
+        raise StoreRefused(f"{url} has a prefix that is not up to {PREFIX_LIMIT} printable ASCII characters")
+    tls = _tls(url, url.query)
+    return Address(tuple(map(_endpoint, url.hosts)), prefix, tls, url.username, url.password)
 
 
-def _endpoint(host: str) -> str:
-    """`host:port`, as gRPC takes it."""
-    name, colon, port = host.rpartition(":")
-    if not colon or host.endswith("]"):
-        name, port = host, str(PORT)
-    bare = name[1:-1] if name[:1] == "[" and name[-1:] == "]" else name
-    if not bare or (":" in name and bare == name) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise StoreRefused(f"the address of etcd has an endpoint that is no host and port; it looks like {_FORM}")
-    return f"{name}:{port}"
+def _endpoint(host: Host) -> str:
+    return str(Host(host.name, host.port or PORT))
 
 
-def _prefix(path: str) -> str:
-    prefix = path.strip("/") or PREFIX
-    if not (prefix.isascii() and prefix.isprintable() and len(prefix) <= 200):
-        raise StoreRefused("the prefix of the keys in etcd has to be at most 200 printable ASCII characters")
-    return prefix
-
-
-def _tls(query: str, wanted: bool) -> Tls | None:
-    options = dict(parse_qsl(query, keep_blank_values=True))
+def _tls(url: StoreUrl, options: Mapping[str, str]) -> Tls | None:
     if unknown := sorted(options.keys() - set(_FILES)):
-        raise StoreRefused(f"the address of etcd has an unknown option {unknown[0]!r}; there are {', '.join(_FILES)}")
+        raise StoreRefused(f"{url} has an unknown option {unknown[0]!r}; there are {', '.join(_FILES)}")
     if ("cert" in options) != ("key" in options):
-        raise StoreRefused("the address of etcd needs both cert and key, or neither")
-    if not (wanted or options):
+        raise StoreRefused(f"{url} needs both cert and key, or neither")
+    if url.scheme != "etcds" and not options:
         return None
     return Tls(*(_read(options[name], name) if name in options else None for name in _FILES))
 
