@@ -105,10 +105,29 @@ def docker_registry(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@contextmanager
+def etcd(folder: Path) -> Iterator[str]:
+    """An etcd of one member; yields its address as STORAGE takes it."""
+    port, peer = free_port(), free_port()
+    command = [
+        _tool("etcd"),
+        f"--data-dir={folder}/etcd",
+        f"--listen-client-urls=http://127.0.0.1:{port}",
+        f"--advertise-client-urls=http://127.0.0.1:{port}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-cluster=default=http://127.0.0.1:{peer}",
+        "--auto-compaction-retention=1h",
+    ]
+    with running(command, port, folder / "etcd.log"):
+        time.sleep(2)  # an election
+        yield f"etcd://127.0.0.1:{port}"
+
+
 def _tool(name: str) -> str:
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
     if found is None:
-        raise SystemExit(f"{name} is missing: apt-get install nginx-light wrk docker-registry")
+        raise SystemExit(f"{name} is missing: apt-get install nginx-light wrk docker-registry etcd-server")
     return found
 
 
