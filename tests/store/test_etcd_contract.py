@@ -1,37 +1,35 @@
 """The driver for etcd keeps the contract, against a real etcd; and blobs in its records keep theirs."""
 
 import time
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tests.services.etcd import Etcd, new_id, open_etcd
 from tests.store.contract_blobs import BlobContract
-from tests.store.contract_records import SharedRecordContract
-from tests.store.etcd_process import new_id, open_etcd, shared_url
+from tests.store.contract_records import NewAddress, SharedRecordContract
 
-from cnr.store.base import BlobStore, RecordStore
+from cnr.store.base import BlobStore
 from cnr.store.chunked import ChunkedBlobs
 
 
-class OwnBlobs(ChunkedBlobs):
-    """Blobs that close the records they are in."""
-
-    async def close(self) -> None:
-        await self._store.close()
-
-
-async def open_records(address: str) -> RecordStore:
-    return await open_etcd(shared_url(address))
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    etcd = Etcd(tmp_path_factory.mktemp("etcd"))
+    yield etcd
+    etcd.kill()
 
 
-async def open_blobs(address: str, pool: Executor) -> BlobStore:
-    return OwnBlobs(await open_records(address), new_id, lambda: time.time_ns() // 1000, limit_bytes=64 << 20)
-
-
-@pytest.mark.usefixtures("etcd")
 class TestEtcd(SharedRecordContract):
-    open = staticmethod(open_records)
+    open = staticmethod(open_etcd)
+
+    @pytest.fixture
+    def new_address(self, etcd: Etcd) -> NewAddress:
+        return lambda: etcd.url(new_id())
 
 
-@pytest.mark.usefixtures("etcd")
-class TestBlobsInEtcd(BlobContract):
-    open = staticmethod(open_blobs)
+class TestChunkedOnEtcd(BlobContract):
+    @pytest.fixture
+    async def blobs(self, etcd: Etcd) -> AsyncIterator[BlobStore]:
+        records = await open_etcd(etcd.url(new_id()))
+        yield ChunkedBlobs(records, new_id, lambda: time.time_ns() // 1000, limit_bytes=64 << 20)
+        await records.close()

@@ -37,6 +37,8 @@ from cnr.store.keys import UNFED
 RANGE_FIRST: Final = 16
 RANGE_MOST: Final = 128
 """Records asked for at once. etcd has no limit by bytes: 128 are 64 MiB at most, and tell how large the next are."""
+BULK_READS: Final = 8
+"""Pieces of blobs read at once, apart from the records that requests wait for: 2 MiB."""
 _FULL: Final = (
     "etcd is out of space (alarm NOSPACE); nothing was changed. It takes writes again after a compaction, a "
     "defragmentation and `etcdctl alarm disarm`"
@@ -74,6 +76,7 @@ class EtcdRecords:
         self.cluster = Cluster(address)
         self._root = f"{address.prefix}records/".encode("ascii")
         self._reads = Reads(self.cluster)
+        self._bulk = Reads(self.cluster, group=BULK_READS)
         self._feed = Feed(self.cluster, self._reads, feed_key(address), new_id)
 
     async def begin(self) -> None:
@@ -97,7 +100,8 @@ class EtcdRecords:
         """As RecordStore.get."""
         if not (key and key.isascii()):
             raise RecordNotFound(key)
-        found, _ = await self._reads.get(self._root + key.encode("ascii"))
+        reads = self._bulk if key.startswith("chunks/") else self._reads
+        found, _ = await reads.get(self._key(key))
         if found is None:
             raise RecordNotFound(key)
         return Record(key, found.value, found.mod_revision)
@@ -134,6 +138,7 @@ class EtcdRecords:
         """As RecordStore.close."""
         await self._feed.close()
         await self._reads.close()
+        await self._bulk.close()
         await self.cluster.close()
 
     def _key(self, key: str) -> bytes:

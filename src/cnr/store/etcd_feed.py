@@ -85,10 +85,9 @@ class Feed:
 
     def _page(self, place: Place) -> tuple[Sequence[str], Place] | None:
         """What is known to come after `place`. Raises CursorLost."""
-        log = self._watch and self._watch.log
-        if not log or not log.holds(place):
+        if self._watch is None or self._watch.ended or not self._watch.log.holds(place):
             return None
-        keys, end = log.after(place)
+        keys, end = self._watch.log.after(place)
         return (keys, end) if keys else None
 
     def _covering(self, place: Place) -> "_Watch":
@@ -107,7 +106,7 @@ class _Watch:
         self.log = log
         self.ended = False
         self._lost = False
-        """Whether the start of the log, or its end after a break, turned out to be no place of this feed."""
+        """Whether the start of the log turned out to be no place of this feed, or the feed was deleted."""
         self._cluster = cluster
         self._key = key
         self._moved = asyncio.Event()
@@ -148,8 +147,8 @@ class _Watch:
         while True:
             try:
                 await self._follow()
-            except CursorLost:
-                self._lost = True
+            except (CursorLost, _Parted) as exc:
+                self._lost = isinstance(exc, CursorLost)
                 self._end()
                 return
             except (StoreTrouble, Gap, RevisionGone) as exc:
@@ -182,7 +181,7 @@ class _Watch:
     async def _prove(self) -> int:
         """Make sure that the log's end is a write of this feed; the first revision to watch from.
 
-        Raises CursorLost.
+        Raises CursorLost, or _Parted.
         """
         end = self.log.end
         answer = await self._range(0)
@@ -196,12 +195,16 @@ class _Watch:
         else:
             first = answer.header.revision + 1
         if not is_at(_first(answer), end):
-            raise CursorLost("this place is not in the feed, or no longer")
+            raise _Parted if self.log.is_proven else CursorLost
         self.log.proven(_first(answer).version)
         return first
 
     async def _range(self, revision: int) -> Any:
         return await self._cluster.read("Range", rpc.RangeRequest(key=self._key, revision=revision))
+
+
+class _Parted(Exception):
+    """The feed has another history than the log, which was right once: earlier places may still be good."""
 
 
 def _first(answer: Any) -> Any:

@@ -8,7 +8,7 @@ from cnr.store.base import Cursor, CursorLost
 
 PAGE: Final = 1000
 KEPT: Final = 50_000
-"""Changes kept in memory: some 15 MB."""
+"""Changes kept in memory, at least: some 15 MB. More than the 1,000 that etcd puts into one answer."""
 _ID: Final = 32
 
 
@@ -61,6 +61,10 @@ class Log:
     @property
     def end(self) -> Place:
         return self._places[-1]
+
+    @property
+    def is_proven(self) -> bool:
+        return self._count is not None
 
     def proven(self, count: int) -> None:
         """The end is the `count`-th write of the feed's key. Raises CursorLost where another was known."""

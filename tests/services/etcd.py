@@ -1,8 +1,6 @@
 """Real etcd processes on free ports of 127.0.0.1."""
 
-import hashlib
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -21,8 +19,6 @@ from cnr.domain.store_url import StoreUrl
 from cnr.store.drivers import Given
 from cnr.store.etcd import EtcdRecords, open_records
 
-URL = "CNR_TEST_ETCD"
-"""Where the etcd of this test run is, for the processes that tests start."""
 _START_S = 60
 _POOL = ThreadPoolExecutor(1)
 
@@ -90,10 +86,17 @@ class Member:
             assert time.monotonic() < end, "etcd does not start"
             time.sleep(0.02)
 
-    def send(self, number: signal.Signals) -> None:
-        """A signal to the process."""
+    def freeze(self) -> None:
+        """Let it do nothing, with its connections open."""
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGSTOP)
+        while Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.001)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9, and wait for the end."""
@@ -153,16 +156,6 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-async def open_etcd(url: str, prefix: str = "") -> EtcdRecords:
-    """The store at `url`, as a server opens it."""
-    return await open_records(StoreUrl.parse(url), Given(prefix, new_id, lambda: time.time_ns() // 1000, _POOL))
-
-
-def prefix_of(address: str) -> str:
-    """A prefix of its own for each address that a test has."""
-    return "t" + hashlib.sha256(address.encode()).hexdigest()[:24]
-
-
-def shared_url(address: str) -> str:
-    """The place for `address` in the etcd of this test run."""
-    return f"{os.environ[URL]}/{prefix_of(address)}"
+async def open_etcd(address: str) -> EtcdRecords:
+    """The store at a URL, as a server opens it; other processes import this by its name."""
+    return await open_records(StoreUrl.parse(address), Given("cnr/", new_id, lambda: time.time_ns() // 1000, _POOL))
