@@ -1,7 +1,7 @@
 """GET show and GET manifest by tag: one worker on another store against one worker on the filesystem, in one run.
 
-    benchmarks/stores.py etcd               an etcd of one member, started here
-    benchmarks/stores.py etcd://h1,h2/x     one that runs already; keys are left in it
+    benchmarks/stores.py etcd                       an etcd of one member, started here
+    benchmarks/stores.py redis://127.0.0.1:6379     one that runs already; packages are left in it
 
 Bar: each >= 0.5 of the filesystem. Once with one package, and once with many in turn.
 """

@@ -90,7 +90,7 @@ class RedisRecords:
 
     async def get(self, key: str) -> Record:
         """As RecordStore.get."""
-        found = await self._read(self._lane_of(key).call("GET", self._record + key)) if key.isascii() else None
+        found = await self._read(self._lane_of(key).get(self._record + key)) if key.isascii() else None
         if found is None:
             raise RecordNotFound(key)
         return Record(key, found[DIGITS:], Version(int(found[:DIGITS])))

@@ -37,7 +37,7 @@ class NoAnswer(Exception):
 @dataclass(slots=True)
 class _Command:
     words: tuple[Argument, ...]
-    answer: "asyncio.Future[Any]"
+    answers: "list[asyncio.Future[Any]]"
     end: float
 
 
@@ -52,6 +52,7 @@ class Lane:
         self._connect_s = connect_s
         self._answer_s = answer_s
         self._waiting: deque[_Command] = deque()
+        self._reads: dict[str, _Command] = {}
         self._sent: deque[_Command] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -59,15 +60,28 @@ class Lane:
 
     async def call(self, *words: Argument) -> Any:
         """The answer to a command. Raises NotSent, NoAnswer, and redis' own ResponseError and its like."""
+        return await self._ask(words)[1]
+
+    async def get(self, key: str) -> Any:
+        """The answer to GET, shared with everybody who asks for this key before it is sent. Raises as `call` does."""
+        if (command := self._reads.get(key)) is not None:
+            answer = asyncio.get_running_loop().create_future()
+            command.answers.append(answer)
+        else:
+            self._reads[key], answer = self._ask(("GET", key))
+        return await answer
+
+    def _ask(self, words: tuple[Argument, ...]) -> "tuple[_Command, asyncio.Future[Any]]":
         if self._closed:
             raise NotSent("the store was closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Command(words, answer, loop.time() + self._answer_s))
+        command = _Command(words, [answer], loop.time() + self._answer_s)
+        self._waiting.append(command)
         self._wake.set()
         if self._task is None:
             self._task = loop.create_task(self._run())
-        return await answer
+        return command, answer
 
     async def close(self) -> None:
         """Wait for the answers that are still to come, then let go of the connection."""
@@ -108,7 +122,8 @@ class Lane:
         why = str(reason) or "no answer in time"
         for commands, error in ((self._sent, NoAnswer), (self._waiting, NotSent)):
             while commands:
-                _settle(commands.popleft().answer, error(why))
+                _settle(commands.popleft(), error(why))
+        self._reads.clear()
 
     async def _send(self, connection: AbstractConnection) -> None:
         while True:
@@ -117,18 +132,19 @@ class Lane:
             while self._waiting:
                 await connection.send_packed_command(self._batch(connection), check_health=False)
 
-    def _batch(self, connection: AbstractConnection) -> list[bytes]:
+    def _batch(self, connection: AbstractConnection) -> bytes:
+        self._reads.clear()
         pieces: list[bytes] = []
         size = 0
         while self._waiting and size < BATCH_BYTES:
             command = self._waiting.popleft()
-            if command.answer.done():
+            if all(answer.done() for answer in command.answers):
                 continue  # cancelled, and nothing of it was sent
             self._sent.append(command)
             packed = connection.pack_command(*command.words)
             pieces += packed
             size += sum(map(len, packed))
-        return pieces
+        return b"".join(pieces)
 
     async def _receive(self, connection: AbstractConnection) -> None:
         while True:
@@ -137,7 +153,7 @@ class Lane:
                 answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
             except _ANSWERS as exc:
                 answer = exc
-            _settle(self._sent.popleft().answer, answer)
+            _settle(self._sent.popleft(), answer)
             if isinstance(answer, ResponseError) and str(answer).startswith(REPLICA):
                 raise answer  # connect anew: there is another primary by now
 
@@ -149,10 +165,11 @@ class Lane:
         raise TimeoutError(f"no answer in {self._answer_s:g} s")
 
 
-def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
-    if future.done():
-        return
-    if isinstance(answer, BaseException):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+def _settle(command: _Command, answer: Any) -> None:
+    for future in command.answers:
+        if future.done():
+            continue
+        if isinstance(answer, BaseException):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
