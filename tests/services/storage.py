@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.services.etcd import Etcd
 from tests.services.redis import RedisServer
 
 STORAGE: Final = os.environ.get("CNR_TEST_STORAGE") or "filesystem"
@@ -44,5 +45,13 @@ def _redis() -> str:
     return server.url
 
 
-ENGINES: Final[Mapping[str, Callable[[], str]]] = {"redis": _redis}
+def _etcd() -> str:
+    folder = tempfile.TemporaryDirectory(prefix="cnr-etcd-")
+    atexit.register(folder.cleanup)
+    etcd = Etcd(Path(folder.name))
+    atexit.register(etcd.kill)
+    return f"etcd://{etcd.members[0].endpoint}"
+
+
+ENGINES: Final[Mapping[str, Callable[[], str]]] = {"redis": _redis, "etcd": _etcd}
 """How to start an engine; each gives the URL for STORAGE."""
