@@ -13,6 +13,7 @@ openssl openssl
 skopeo skopeo
 redis-server redis-server
 etcd etcd-server
+npm npm
 END
 }
 
@@ -22,12 +23,20 @@ conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260
 helm3 helm.sh/helm/v3/cmd/helm@v3.22.0 helm
 helm4 helm.sh/helm/v4/cmd/helm@v4.3.1 helm
 oras oras.land/oras/cmd/oras@v1.3.6 oras
+versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0 versitygw
+END
+}
+
+npm_programs() { # COMMAND PACKAGE
+    cat <<'END'
+azurite-blob azurite@3.37.0
 END
 }
 
 use_programs() {
     install_debian
     if command -v go >/dev/null; then build_go; fi
+    if command -v npm >/dev/null; then install_npm; fi
 }
 
 install_debian() {
@@ -54,5 +63,19 @@ build_go() {
         fi
         PATH=$PATH:$folder
     done < <(go_programs)
+    export PATH
+}
+
+install_npm() {
+    local command package folder
+    while read -r command package; do
+        folder=$PROGRAMS/${package/@/-}
+        if [ ! -x "$folder/node_modules/.bin/$command" ]; then
+            say "Installing $package."
+            npm install --prefix "$folder" --no-audit --no-fund --ignore-scripts --loglevel error "$package" \
+                >&2 </dev/null || continue
+        fi
+        PATH=$PATH:$folder/node_modules/.bin
+    done < <(npm_programs)
     export PATH
 }

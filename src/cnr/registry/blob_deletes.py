@@ -76,7 +76,7 @@ class BlobDeletes:
     async def _refuse_used(self, repository: Repository, digest: Digest) -> None:
         async for entry in each(self._core.records, keys.manifests(repository)):
             record: ManifestRecord = records.decode(ManifestRecord, entry.value)
-            if _names(await self._manifests.data(record), digest):
+            if _names(await self._manifests.data(record, Digest(keys.split(entry.key).rest)), digest):
                 raise BlobInUse("a manifest of this repository needs the blob: delete that first", digest=digest)
         tars = {
             entry.key.rpartition("/")[2]

@@ -9,6 +9,7 @@ from cnr.domain.digest import Digest
 from cnr.domain.errors import DataCorrupt, PackageNotFound, StoreUnavailable
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
+from cnr.registry.proof import proven
 from cnr.store import keys
 from cnr.store.base import BlobNotFound, BlobReader
 from cnr.store.records import INLINE_BLOB, BlobRecord
@@ -149,17 +150,23 @@ class Blobs:
     async def read(
         self, repository: Repository, digest: Digest, record: BlobRecord, start: int = 0, stop: int | None = None
     ) -> BlobReader:
-        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile."""
+        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile.
+
+        Whole bytes of another machine are held against their digest (`proven`).
+        """
         if record.data is not None:
             part = record.data[start:stop]
             return BlobReader(record.size, _once(part), part)
         assert record.blob_id is not None
         try:
-            return await self._core.blobs.open(record.blob_id, start, stop)
+            reader = await self._core.blobs.open(record.blob_id, start, stop)
         except BlobNotFound:
             if await self.find(repository, digest) == record:
                 raise DataCorrupt("the bytes of a stored blob are gone", digest=digest) from None
             raise PackageNotFound("no such blob in this package", digest=digest) from None
+        if start > 0 or (stop is not None and stop < record.size):
+            return reader  # a part proves nothing: there the store's word counts
+        return await proven(self._core, reader, digest, record.size)
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

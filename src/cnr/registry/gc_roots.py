@@ -113,7 +113,7 @@ class Roots:
         """The manifest in a record; None if it was deleted meanwhile. Raises DataCorrupt."""
         stored: ManifestRecord = records.decode(ManifestRecord, record.value)
         try:
-            return parse_manifest(await self._manifests.data(stored))
+            return parse_manifest(await self._manifests.data(stored, Digest(keys.split(record.key).rest)))
         except InvalidUsage:
             if stored.media_type in (*IMAGES, *INDEXES):
                 raise

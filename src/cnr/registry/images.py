@@ -153,7 +153,7 @@ class Images:
 
     async def data(self, found: Found) -> bytes:
         """The manifest's bytes, exactly as they were pushed."""
-        return await self._manifests.data(found.record)
+        return await self._manifests.data(found.record, found.digest)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         """Delete the tag and nothing else: a release with all its formats, a channel, or a plain tag.

@@ -6,11 +6,12 @@ from typing import Literal
 import msgspec
 
 from cnr.domain.digest import Digest, sha256
-from cnr.domain.errors import DataCorrupt, InvalidManifest
+from cnr.domain.errors import InvalidManifest
 from cnr.domain.manifest import blobs_of, parse_manifest
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Bytes, Core
+from cnr.registry.proof import proven
 from cnr.store import keys
 from cnr.store.records import INLINE_MANIFEST, ManifestRecord, Pointer, ReferrerRecord
 from cnr.store.update import KEEP, Keep
@@ -97,18 +98,15 @@ class Manifests:
         swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
         if swap.after is None or swap.after.born != pointer.born:
             return False
-        return await self.present(repository, blobs_of(parse_manifest(await self.data(swap.after))))
+        return await self.present(repository, blobs_of(parse_manifest(await self.data(swap.after, pointer.digest))))
 
-    async def data(self, record: ManifestRecord) -> bytes:
-        """The manifest's bytes."""
+    async def data(self, record: ManifestRecord, digest: Digest) -> bytes:
+        """The bytes of the manifest of this digest. Raises DataCorrupt."""
         if record.data is not None:
             return record.data
         assert record.blob_id is not None
-        reader = await self._core.blobs.open(record.blob_id)
-        data = b"".join([chunk async for chunk in reader.chunks])
-        if len(data) != record.size:
-            raise DataCorrupt("a stored manifest is shorter than it was")
-        return data
+        reader = await proven(self._core, await self._core.blobs.open(record.blob_id), digest, record.size)
+        return b"".join([chunk async for chunk in reader.chunks])
 
     async def refer(
         self,

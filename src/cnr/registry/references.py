@@ -154,7 +154,7 @@ class References:
             record = await self._manifests.get(repository, digest)
         if record is not None:
             known = record.media_type in (*IMAGES, *INDEXES)
-            return [parse_manifest(await self._manifests.data(record))] if known else []
+            return [parse_manifest(await self._manifests.data(record, digest))] if known else []
         if await self._blobs.revive(repository, digest):
             return []
         raise ReferenceMissing("the repository lost a manifest that this index names", missing=[digest])

@@ -137,7 +137,7 @@ class Composer:
         for token, entry in formats.items():
             record = await self._manifests.find(repository, entry.manifest)
             if record is not None:
-                data = await self._manifests.data(record)
+                data = await self._manifests.data(record, entry.manifest.digest)
                 children.append(Child(token, entry.manifest.digest, record.media_type, data))
         return children
 
