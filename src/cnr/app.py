@@ -5,7 +5,7 @@ import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from cnr.registry.gc import Collector
 from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
 from cnr.store.base import StoreRefused
-from cnr.store.open import open_store
+from cnr.store.open import Stores, open_store
 from cnr.store.update import Updater
 from cnr.store.views_sqlite import SqliteViews
 
@@ -72,6 +72,19 @@ def by_first_segment(protocols: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIA
     return app
 
 
+async def open_stores(config: Config, pool: Executor, *, own_only: bool = False) -> Stores:
+    """The stores of `config`; as open_registry does."""
+    return await open_store(
+        config.records_url,
+        pool=pool,
+        blobs=config.blob_storage,
+        local=config.database_url,
+        own_only=own_only,
+        prefix=config.kv_prefix,
+        chunked_bytes=config.max_chunked_blob,
+    )
+
+
 @asynccontextmanager
 async def open_registry(config: Config, *, own_only: bool = False) -> AsyncIterator[Registry]:
     """The registry over the stores of `config`, for one event loop, while the block runs.
@@ -82,7 +95,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
     async with AsyncExitStack() as stack:
         pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="cnr")
         stack.callback(pool.shutdown)
-        stores = await open_store(config.database_url, pool=pool, own_only=own_only)
+        stores = await open_stores(config, pool, own_only=own_only)
         stack.push_async_callback(stores.close)
         views = SqliteViews(config.database_url)
         stack.push_async_callback(views.close)
@@ -94,7 +107,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             blobs=stores.blobs,
             updater=Updater(stores.records, new_id),
             catalog=catalog,
-            clock=strict_clock(),
+            clock=strict_clock(lambda: stores.clock() * 1000),
             new_id=new_id,
             pool=pool,
             spool_folder=config.spool,

@@ -230,7 +230,10 @@ def test_a_port_that_is_taken(workers: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--storage", "floppy"], "--storage is 'floppy': there is no such storage; use filesystem."),
+        (
+            ["--storage", "floppy"],
+            "--storage is 'floppy': there is no such storage; use filesystem, redis, etcd or a URL.",
+        ),
         (["--host", "198.51.100.1"], "this machine has no such address; choose another with --host"),
         (["--workers", "none"], "--workers is 'none': use a number from 1 to 256."),
         (

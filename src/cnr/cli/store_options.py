@@ -15,7 +15,7 @@ from cnr.store.base import StoreRefused
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-STORE: Final = ("storage", "database_url", "spool")
+STORE: Final = ("storage", "database_url", "spool", "blob_storage", "max_chunked_blob")
 """Settings that say where the store is."""
 LIMITS: Final = ("max_package", "max_unpacked", "max_members", "max_ratio", "max_chart_file", "max_metadata")
 """Settings that say what may come in."""

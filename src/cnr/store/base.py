@@ -201,3 +201,33 @@ class BlobAddresses(Protocol):
         Says nothing about whether the blob is there. Raises StoreUnavailable where there is none to be had.
         """
         ...
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """A RecordStore with a clock of its own, which all its servers then go by."""
+
+    async def now_us(self) -> int:
+        """Microseconds UTC. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that an operator may want to know of a store: what it keeps, where it ends.
+
+    `warning` is one sentence where it should be otherwise.
+    """
+
+    name: str
+    value: str
+    warning: str = ""
+
+
+@runtime_checkable
+class Inspected(Protocol):
+    """A RecordStore or BlobStore that can say how its engine is set up."""
+
+    async def inspect(self) -> Sequence[Fact]:
+        """What is guaranteed, and by which settings of the engine. Raises StoreUnavailable."""
+        ...

@@ -8,7 +8,8 @@ blobs/<repo>/<digest>               which stored bytes a blob is
 contents/<repo>/<tar digest>        which blob the CNR view serves for a tar
 referrers/<repo>/<subject>/<digest> a manifest that names <subject>
 uploads/<id>                        an open upload
-chunks/<id>/<n>                     a piece of a blob, where the engine has no files
+chunked/<id>                        a blob in pieces, where the engine has no files
+chunks/<id>/<n>                     a piece of it
 meta/format                         the format that servers read and write
 meta/gc                             who collects garbage
 meta/gc-unnamed                     bytes that no record named when a collector looked
@@ -31,7 +32,8 @@ BLOBS = "blobs/"
 CONTENTS = "contents/"
 REFERRERS = "referrers/"
 UPLOADS = "uploads/"
-UNFED = (UPLOADS, "chunks/")
+CHUNKED = "chunked/"
+UNFED = (UPLOADS, "chunks/", CHUNKED)
 """Prefixes whose changes the feed leaves out."""
 
 
@@ -103,6 +105,15 @@ def all_referrers(repository: Repository) -> str:
 
 def upload(upload_id: str) -> str:
     return f"uploads/{upload_id}"
+
+
+def chunked(blob_id: str) -> str:
+    return f"chunked/{blob_id}"
+
+
+def chunks(blob_id: str) -> str:
+    """The prefix of all pieces of a blob."""
+    return f"chunks/{blob_id}/"
 
 
 def chunk(blob_id: str, number: int) -> str:

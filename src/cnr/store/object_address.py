@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from obstore.store import AzureStore, GCSStore, S3Store
+
+from cnr.domain.store_url import StoreUrl
 
 ObjectStore = S3Store | GCSStore | AzureStore
 
@@ -49,19 +51,20 @@ class ObjectAddress:
     options: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> "ObjectAddress":
-        """Raises ValueError with the end of a sentence; it repeats nothing of `text`, which may hold a secret."""
-        parts = urlsplit(text)
-        if parts.scheme not in SCHEMES:
+    def of(cls, url: StoreUrl) -> "ObjectAddress":
+        """Raises ValueError with the end of a sentence; it repeats nothing of the query, which may hold a secret."""
+        if url.scheme not in SCHEMES:
             raise ValueError("use s3://bucket, gs://bucket or az://container")
-        if "@" in parts.netloc or ":" in parts.netloc or parts.fragment:
-            raise ValueError("credentials come from the environment, and an endpoint stands after ?endpoint=")
-        if _NAME.fullmatch(parts.netloc) is None:
-            raise ValueError("after the :// the name of a bucket must follow")
-        prefix = parts.path.strip("/") + "/" if parts.path.strip("/") else ""
+        if url.username or url.password:
+            raise ValueError("credentials come from the environment and not from the address")
+        if len(url.hosts) != 1 or url.hosts[0].port is not None or _NAME.fullmatch(url.hosts[0].name) is None:
+            raise ValueError(
+                "after :// must stand the name of a bucket; its host goes to the end, as ?endpoint=https://…"
+            )
+        prefix = url.path.strip("/") + "/" if url.path.strip("/") else ""
         if _PREFIX.fullmatch(prefix) is None or {".", ".."} & set(prefix.split("/")):
             raise ValueError("the prefix may have letters, digits and . _ - between slashes")
-        return cls(parts.scheme, parts.netloc, prefix, _options(parts.scheme, parts.query))
+        return cls(url.scheme, url.hosts[0].name, prefix, _checked(url.scheme, url.query))
 
     def connect(self, patience: Patience) -> ObjectStore:
         """The library's store. Touches no network. Raises ValueError as `parse` does."""
@@ -106,14 +109,9 @@ class ObjectAddress:
         return GCSStore(self.bucket, config={"base_url": config["endpoint"]} if config else None, **settings)
 
 
-def _options(scheme: str, query: str) -> dict[str, str]:
-    try:
-        options = dict(pairs := parse_qsl(query, strict_parsing=True)) if query else dict(pairs := [])
-    except ValueError:
-        raise ValueError("after the ? must stand name=value, joined with &") from None
-    allowed = SCHEMES[scheme]
-    if len(pairs) != len(options) or options.keys() - allowed:
-        raise ValueError(f"after the ? may stand, once each: {', '.join(sorted(allowed))}")
+def _checked(scheme: str, options: Mapping[str, str]) -> Mapping[str, str]:
+    if options.keys() - SCHEMES[scheme]:
+        raise ValueError(f"after the ? may stand {', '.join(sorted(SCHEMES[scheme]))}")
     for name in ("endpoint", "public_endpoint"):
         if name in options:
             _check_endpoint(name, options[name])

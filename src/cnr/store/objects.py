@@ -14,7 +14,9 @@ from typing import Any, Final, TypeVar
 import obstore
 
 from cnr.domain.errors import StoreTrouble, StoreUnavailable, TooLarge
+from cnr.domain.store_url import StoreUrl
 from cnr.store.base import BlobNotFound, BlobReader, StoreRefused, is_blob_id
+from cnr.store.drivers import Given
 from cnr.store.object_address import ObjectAddress, ObjectStore, Patience
 from cnr.store.object_reader import Pieces, at_once
 from cnr.store.object_trouble import FAILURES, NoAccess, cannot_do, is_absent, is_beyond_the_end, trouble
@@ -31,16 +33,16 @@ _LEAVING_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
-async def open_blobs(url: str, *, patience: Patience | None = None) -> "ObjectBlobs":
+async def open_blobs(url: StoreUrl, given: Given, *, patience: Patience | None = None) -> "ObjectBlobs":
     """The blobs in the bucket that `url` names (object_address); they were tried. Call it after the fork.
 
     Raises StoreRefused for an address or a bucket that cannot be used, StoreUnavailable where nobody answers.
     """
     try:
-        address = ObjectAddress.parse(url)
+        address = ObjectAddress.of(url)
         store, public = address.connect(patience or Patience()), address.connect_public(patience or Patience())
     except ValueError as exc:
-        raise StoreRefused(f"the address of the object store cannot be used: {exc}") from None
+        raise StoreRefused(f"{url} cannot be used: {exc}") from None
     blobs = ObjectBlobs(store, address.prefix, public=public)
     try:
         await blobs.check()

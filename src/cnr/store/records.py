@@ -179,6 +179,14 @@ class UploadRecord(Stored, frozen=True, kw_only=True):
         return sum(part.size for part in self.parts)
 
 
+class ChunkedBlob(Stored, frozen=True, kw_only=True):
+    """chunked/: a blob whose bytes are under chunks/. `at` is when its state began; only a whole one is there."""
+
+    state: Literal["writing", "whole", "deleted"]
+    at: int
+    size: int = 0
+
+
 class Collection(Stored, frozen=True, kw_only=True):
     """meta/gc: who collects garbage, until when others leave it to him, and when the last run ended."""
 
@@ -210,6 +218,7 @@ _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
         ContentsRecord,
         ReferrerRecord,
         UploadRecord,
+        ChunkedBlob,
         Collection,
         Unnamed,
     )
