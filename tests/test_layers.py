@@ -14,7 +14,20 @@ SRC = Path(__file__).parents[1] / "src"
 
 STORE_INTERFACE = {f"cnr.store.{name}" for name in ("base", "keys", "records", "update", "views")}
 EVERYTHING = {"cnr"}
-ENTRIES = {f"cnr.cli.{name}" for name in ("serve", "worker", "storage", "import_", "export", "user", "store_options")}
+ENTRIES = {
+    f"cnr.cli.{name}"
+    for name in (
+        "serve",
+        "worker",
+        "storage",
+        "storage_migrate",
+        "storage_upgrade",
+        "import_",
+        "export",
+        "user",
+        "store_options",
+    )
+}
 RULES: dict[str, set[str]] = {
     "cnr.domain": {"cnr.domain"},
     "cnr.store": {"cnr.domain", "cnr.store"},

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import click
 
+from cnr.cli import storage_migrate, storage_upgrade
 from cnr.cli.output import emit, printable, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry
 from cnr.registry.core import TRUSTED_GRACE_US
@@ -15,6 +16,10 @@ from cnr.registry.registry import Registry
 @click.group("storage")
 def command() -> None:
     """Look after a store."""
+
+
+command.add_command(storage_migrate.command)
+command.add_command(storage_upgrade.command)
 
 
 @command.command("gc")
