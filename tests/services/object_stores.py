@@ -38,6 +38,11 @@ class ObjectServer:
         prefix = prefix or f"p{os.getpid()}-{next(self._numbers)}"
         return f"{self.scheme}://cnr/{prefix}?endpoint={endpoint or self.endpoint}{self.options}"
 
+    def expire(self) -> None:
+        """Do what a bucket's lifecycle rule does to those."""
+        for path in self.unfinished():
+            path.unlink()
+
     def unfinished(self) -> list[Path]:
         """Parts of multipart uploads that are neither complete nor given up."""
         return [path for path in (self.bucket / ".sgwtmp" / "multipart").glob("*/*/*") if path.is_file()]

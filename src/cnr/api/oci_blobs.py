@@ -47,6 +47,8 @@ class BlobRoutes:
             return refusal
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(record.size)})
+        if address := await self._blobs.address(record):
+            return _elsewhere(digest, address)
         start, stop = (part.start, part.stop) if part else (0, None)
         reader = await self._blobs.read(repository, digest, record, start, stop)
         if reader.data is not None:
@@ -73,6 +75,12 @@ def _headers(digest: Digest) -> dict[str, str]:
         "Cache-Control": FOREVER,
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def _elsewhere(digest: Digest, address: str) -> Response:
+    # Nobody may keep it: the address expires, and the next asker may not be allowed to have it.
+    headers = {"Location": address, "Docker-Content-Digest": digest, "Cache-Control": "no-store"}
+    return Response(status_code=307, headers=headers)
 
 
 def _whole(data: bytes, headers: dict[str, str], part: Range | None) -> Response:

@@ -55,7 +55,8 @@ class Bytes:
 class Core:
     """The stores, the views, and the sources of time and chance. `clock` gives microseconds UTC, never twice the same.
 
-    `grace` is how long garbage collection spares what nothing names.
+    `grace` is how long garbage collection spares what nothing names. Blobs of at least `redirect_from` bytes may be
+    fetched from their store itself; None: no blob.
     """
 
     records: RecordStore
@@ -68,6 +69,7 @@ class Core:
     spool_folder: Path
     limits: Limits
     grace: timedelta = timedelta(hours=24)
+    redirect_from: int | None = None
 
     @property
     def trusted_us(self) -> int:
