@@ -38,6 +38,11 @@ class ObjectServer:
         prefix = prefix or f"p{os.getpid()}-{next(self._numbers)}"
         return f"{self.scheme}://cnr/{prefix}?endpoint={endpoint or self.endpoint}{self.options}"
 
+    def environment(self, address: str = "") -> dict[str, str]:
+        """The variables of a server that keeps its blobs here."""
+        keys = S3_KEYS if self.scheme == "s3" else {"AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY}
+        return {"BLOB_STORAGE": address or self.address(), **keys}
+
     def expire(self) -> None:
         """Do what a bucket's lifecycle rule does to those."""
         for path in self.unfinished():

@@ -45,7 +45,8 @@ async def open_blobs(url: StoreUrl, given: Given, *, patience: Patience | None =
         raise StoreRefused(f"{url} cannot be used: {exc}") from None
     blobs = ObjectBlobs(store, address.prefix, public=public)
     try:
-        await blobs.check()
+        # Beside the blobs: what a process leaves that dies now is no blob, and an empty store stays empty.
+        await ObjectBlobs(store, f"{address.prefix}probes/").check()
     except BaseException:
         await blobs.close()
         raise
@@ -66,7 +67,7 @@ class ObjectBlobs:
         self._root = f"{prefix}blobs/"
 
     async def check(self) -> None:
-        """Try everything once, on a blob of its own. Raises StoreRefused, StoreUnavailable."""
+        """Try everything once, on blobs of its own. Raises StoreRefused, StoreUnavailable."""
         first, second = secrets.token_hex(16), secrets.token_hex(16)
         try:
             await self.put(first, _once(b"probe"))
