@@ -5,13 +5,14 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 from tests.protocols.cnr.server import free_port
 
 START_S: Final = 30.0
@@ -19,18 +20,30 @@ DURABLE: Final = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 class RedisServer:
-    """One redis-server. By default each acknowledged write is synced to disk."""
+    """One redis-server. By default each acknowledged write is synced to disk.
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
+    `tls` is its certificate and key. `arguments` come first: a file of settings.
+    """
+
+    def __init__(
+        self, folder: Path, *options: str, tls: tuple[Path, Path] | None = None, arguments: Sequence[str] = ()
+    ) -> None:
+        found = shutil.which("redis-server")
+        if found is None:
             pytest.skip("redis-server is not installed")
         self.folder = folder
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
+        self._tls = tls
+        port = "--port" if tls is None else "--tls-port"
+        if tls is not None:
+            self.url = f"rediss://127.0.0.1:{self.port}"
+            names = ("--tls-cert-file", str(tls[0]), "--tls-key-file", str(tls[1]))
+            options = (*options, "--port", "0", *names, "--tls-auth-clients", "no")
         self._command = (
-            *(program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
-            *("--save", "", "--daemonize", "no", *DURABLE, *options),
+            *(found, *arguments, port, str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
+            *(() if "--sentinel" in arguments else ("--save", "", *DURABLE)),
+            *options,
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -42,7 +55,10 @@ class RedisServer:
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             with suppress(RedisError), self.client() as client:
-                if client.ping():
+                try:
+                    client.ping()
+                    return self
+                except AuthenticationError:
                     return self
             if self._process.poll() is not None:
                 break
@@ -51,6 +67,8 @@ class RedisServer:
 
     def client(self) -> "Redis":
         """A client of redis-py, for tests that look behind the store or change a setting."""
+        if self._tls is not None:
+            return Redis(port=self.port, socket_timeout=10, ssl=True, ssl_ca_certs=str(self._tls[0]))
         return Redis(port=self.port, socket_timeout=10)
 
     def stop(self) -> None:

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError
 
 from cnr.domain.errors import OutcomeUnknown, StoreFull, StoreTrouble, StoreUnavailable
@@ -26,7 +25,7 @@ from cnr.store.base import (
 )
 from cnr.store.drivers import Given
 from cnr.store.keys import UNFED
-from cnr.store.redis_address import connector
+from cnr.store.redis_address import Connector, connector
 from cnr.store.redis_engine import check_engine, facts
 from cnr.store.redis_lane import Argument, Lane, NoAnswer, NotSent
 from cnr.store.redis_scripts import CHANGES, DELETE, DIGITS, HEAD, PUT, SCAN, Script
@@ -37,8 +36,8 @@ FEED_PAGE: Final = 1000
 CONNECT_S: Final = 3.0
 ANSWER_S: Final = 5.0
 """How long a connection and an answer may take."""
-JUMP: Final = 1 << 32
-"""More Versions than redis can have given out and forgotten."""
+JUMP: Final = 10_000_000
+"""More Versions than redis can have given out and forgotten, should its clock have gone back."""
 _POLL_S: Final = (0.005, 0.05)
 """The first and the longest pause between two looks at the feed."""
 _CURSOR: Final = re.compile(r"([0-9a-f]{32})\.(0|[1-9][0-9]{0,15})", re.ASCII)
@@ -72,7 +71,7 @@ class RedisRecords:
 
     def __init__(
         self,
-        connect: Callable[[], AbstractConnection],
+        connector: Connector,
         prefix: str,
         new_id: Callable[[], str],
         *,
@@ -80,8 +79,9 @@ class RedisRecords:
         connect_s: float = CONNECT_S,
         answer_s: float = ANSWER_S,
     ) -> None:
-        self._lane = Lane(connect, connect_s=connect_s, answer_s=answer_s)
-        self._bulk = Lane(connect, connect_s=connect_s, answer_s=answer_s)
+        self._connector = connector
+        self._lane = Lane(connector.make, connect_s=connect_s, answer_s=answer_s)
+        self._bulk = Lane(connector.make, connect_s=connect_s, answer_s=answer_s)
         self._new_id = new_id
         self._gone_kept = gone_kept
         self._record = f"{prefix}="
@@ -175,13 +175,14 @@ class RedisRecords:
     async def close(self) -> None:
         """As RecordStore.close."""
         await asyncio.gather(self._lane.close(), self._bulk.close())
+        await self._connector.close()
 
     def _lane_of(self, key: str) -> Lane:
         return self._bulk if key.startswith("chunks/") else self._lane
 
     def _epoch(self) -> list[Argument]:
         """What a script begins a new epoch with, should it have to."""
-        return [self._new_id(), JUMP + secrets.randbits(32)]
+        return [self._new_id(), JUMP + secrets.randbits(20)]
 
     async def _run(self, lane: Lane, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Have redis run a script; sent whole only where it says that it does not know it, so that it ran not."""

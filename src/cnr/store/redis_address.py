@@ -1,6 +1,7 @@
 """From a URL to connections: redis://, rediss:// (TLS), redis+sentinel:// and rediss+sentinel://."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
@@ -16,8 +17,19 @@ _TLS_OPTIONS: Final = {"ca": "ssl_ca_certs", "cert": "ssl_certfile", "key": "ssl
 """Options in a URL's query: files of the authority, and of a certificate of this server's own."""
 
 
-def connector(url: StoreUrl, *, connect_s: float) -> Callable[[], AbstractConnection]:
-    """What makes unconnected connections to `url`; with sentinels each asks for the primary when it connects.
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """`make` gives unconnected connections, each of which asks the sentinels, if there are any, when it connects.
+
+    `close` lets go of what was used to ask them.
+    """
+
+    make: Callable[[], AbstractConnection]
+    close: Callable[[], Awaitable[None]]
+
+
+def connector(url: StoreUrl, *, connect_s: float) -> Connector:
+    """Connections to `url`.
 
     `redis://user:password@host:6379/0`: the path is the database. `redis+sentinel://user:password@h1,h2/master/0`:
     user and password are those of redis; the sentinels' are the options sentinel_user and sentinel_password.
@@ -30,8 +42,9 @@ def connector(url: StoreUrl, *, connect_s: float) -> Callable[[], AbstractConnec
         raise StoreRefused(f"{url} has an option that is not known: {unknown[0]}")
     if _SENTINEL not in url.scheme and len(url.hosts) != 1:
         raise StoreRefused(f"{url} names {len(url.hosts)} hosts; use redis+sentinel:// for several")
-    pool = _sentinel_pool(url, options, connect_s) if _SENTINEL in url.scheme else _pool(url, options)
-    return lambda: pool.make_connection()
+    if _SENTINEL in url.scheme:
+        return _by_sentinels(url, options, connect_s)
+    return _connector(_pool(url, options), _nothing)
 
 
 def _is_tls(url: StoreUrl) -> bool:
@@ -46,7 +59,7 @@ def _pool(url: StoreUrl, options: dict[str, str]) -> ConnectionPool:
     )
 
 
-def _sentinel_pool(url: StoreUrl, options: dict[str, str], connect_s: float) -> ConnectionPool:
+def _by_sentinels(url: StoreUrl, options: dict[str, str], connect_s: float) -> Connector:
     _, _, path = url.path.partition("/")
     service, _, database = path.partition("/")
     if not service:
@@ -59,7 +72,21 @@ def _sentinel_pool(url: StoreUrl, options: dict[str, str], connect_s: float) -> 
         sentinel_kwargs={**login, **tls, "socket_timeout": connect_s / 2, "retry": None},
     )
     own = _login(url.username, url.password)
-    return SentinelConnectionPool(service, sentinels, **own, **_common(url, database), **tls)
+    return _connector(
+        SentinelConnectionPool(service, sentinels, **own, **_common(url, database), **tls), sentinels.aclose
+    )
+
+
+def _connector(pool: ConnectionPool, close: Callable[[], Awaitable[None]]) -> Connector:
+    def make() -> AbstractConnection:
+        connection: AbstractConnection = pool.make_connection()
+        return connection
+
+    return Connector(make, close)
+
+
+async def _nothing() -> None:
+    """What there is to close without sentinels."""
 
 
 def _common(url: StoreUrl, database: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
 from cnr.domain.errors import StoreUnavailable
 from cnr.domain.store_url import StoreUrl
@@ -31,7 +31,10 @@ async def check_engine(url: StoreUrl, ask: Ask) -> None:
     try:
         found = await info(ask)
     except StoreUnavailable as exc:
-        raise StoreUnavailable(f"{url} cannot be reached: {exc}") from exc
+        reason = exc.__cause__ and exc.__cause__.__cause__  # what became of the connection
+        if isinstance(reason, AuthenticationError | AuthorizationError | ResponseError):
+            raise StoreRefused(f"{url} refuses this server: {reason}") from exc
+        raise StoreUnavailable(f"{url} cannot be used: {exc}") from exc
     except RedisError as exc:
         raise StoreRefused(f"{url} refuses this server: {exc}") from exc
     version = found.get("redis_version", "0")

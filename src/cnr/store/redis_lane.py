@@ -20,6 +20,8 @@ from cnr.store.redis_scripts import REPLICA
 
 BATCH_BYTES: Final = 1024 * 1024
 """What is handed to the socket at once, until it is taken."""
+CLOSE_S: Final = 1.0
+"""How long a connection that is given up may take to say so to the other side."""
 _ANSWERS: Final = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 """Errors that redis itself answers with. (Some of them are redis-py's ConnectionError.)"""
 
@@ -38,13 +40,13 @@ class NoAnswer(Exception):
 class _Command:
     words: tuple[Argument, ...]
     answers: "list[asyncio.Future[Any]]"
-    end: float
 
 
 class Lane:
     """Connects when it is first used, and again after each failure. For one event loop.
 
-    `connect` makes an unconnected connection; a connection may take `connect_s`, an answer `answer_s`.
+    `connect` makes an unconnected connection; that may take `connect_s`. Where answers are due and none comes for
+    `answer_s` the connection is given up.
     """
 
     def __init__(self, connect: Callable[[], AbstractConnection], *, connect_s: float, answer_s: float) -> None:
@@ -56,7 +58,9 @@ class Lane:
         self._sent: deque[_Command] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._runs: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._quiet_since = 0.0
 
     async def call(self, *words: Argument) -> Any:
         """The answer to a command. Raises NotSent, NoAnswer, and redis' own ResponseError and its like."""
@@ -76,11 +80,13 @@ class Lane:
             raise NotSent("the store was closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        command = _Command(words, [answer], loop.time() + self._answer_s)
+        command = _Command(words, [answer])
         self._waiting.append(command)
         self._wake.set()
         if self._task is None:
             self._task = loop.create_task(self._run())
+            self._runs.add(self._task)
+            self._task.add_done_callback(self._runs.discard)
         return command, answer
 
     async def close(self) -> None:
@@ -92,8 +98,7 @@ class Lane:
             await asyncio.sleep(0.005)
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await asyncio.gather(*self._runs, return_exceptions=True)
 
     async def _run(self) -> None:
         """Connect, serve until the connection fails, and end. The next call begins anew."""
@@ -115,14 +120,17 @@ class Lane:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
-            with suppress(RedisError, OSError):
-                await connection.disconnect(nowait=True)
+            with suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await connection.disconnect()
 
     def _fail(self, reason: BaseException | None) -> None:
         why = str(reason) or "no answer in time"
         for commands, error in ((self._sent, NoAnswer), (self._waiting, NotSent)):
             while commands:
-                _settle(commands.popleft(), error(why))
+                failure = error(why)
+                failure.__cause__ = reason
+                _settle(commands.popleft(), failure)
         self._reads.clear()
 
     async def _send(self, connection: AbstractConnection) -> None:
@@ -140,6 +148,8 @@ class Lane:
             command = self._waiting.popleft()
             if all(answer.done() for answer in command.answers):
                 continue  # cancelled, and nothing of it was sent
+            if not self._sent:
+                self._quiet_since = asyncio.get_running_loop().time()
             self._sent.append(command)
             packed = connection.pack_command(*command.words)
             pieces += packed
@@ -147,20 +157,22 @@ class Lane:
         return b"".join(pieces)
 
     async def _receive(self, connection: AbstractConnection) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             answer: Any
             try:
                 answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
             except _ANSWERS as exc:
                 answer = exc
+            self._quiet_since = loop.time()
             _settle(self._sent.popleft(), answer)
             if isinstance(answer, ResponseError) and str(answer).startswith(REPLICA):
                 raise answer  # connect anew: there is another primary by now
 
     async def _watch(self) -> None:
-        """End when an answer is overdue: nobody knows what becomes of it, nor of those behind it."""
+        """End when nothing comes although it should: nobody knows what becomes of what was sent."""
         loop = asyncio.get_running_loop()
-        while not (self._sent and self._sent[0].end < loop.time()):
+        while not (self._sent and loop.time() - self._quiet_since > self._answer_s):
             await asyncio.sleep(self._answer_s / 20)
         raise TimeoutError(f"no answer in {self._answer_s:g} s")
 

@@ -10,8 +10,8 @@ Keys of a store, behind its prefix (docs/design.md is normative):
 
 `server` names the process and the replication history in which the counter went on so far. Where it is another one -
 a restart, a fail-over, a restored file - redis may have forgotten writes that it had acknowledged. Then `settle`
-begins a new epoch, so that every cursor is lost, and moves the counter on by `jump`, which is 2**32 and a random
-number more, so that no Version is given twice.
+begins a new epoch, so that every cursor is lost, and moves the counter on: by `jump`, at least to the time in
+microseconds. Redis does less than a write in a microsecond, so that no Version that it forgot is given again.
 """
 
 import hashlib
@@ -40,8 +40,10 @@ local function settle(state, epoch, jump)
     end
     -- A first write that needs no memory: redis then lets the others pass, so that a full store can be read.
     redis.call('DEL', state .. ':')
-    redis.call('HINCRBY', state, 'version', jump)
-    local version = redis.call('HGET', state, 'version')
+    local time = redis.call('TIME')
+    local version = math.max(redis.call('HINCRBY', state, 'version', jump), time[1] * 1000000 + time[2])
+    version = string.format('%.0f', version)
+    redis.call('HSET', state, 'version', version)
     redis.call('HSET', state, 'server', server, 'epoch', epoch, 'floor', version)
     return {server, epoch, version, version}
 end
