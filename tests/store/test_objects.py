@@ -59,6 +59,27 @@ async def test_parts(blobs: ObjectBlobs, s3: ObjectServer, proxy: FaultyHttp, si
     assert s3.unfinished() == []
 
 
+async def test_parts_on_azure(azure: ObjectServer) -> None:
+    blobs = await opened(azure.address())
+    data = content(2 * PART + 5)
+    assert await blobs.put(ID, cut(data, 3 * MIB + 1)) == len(data)
+    await blobs.copy(ID, "cd" * 16)
+    assert await whole(await blobs.open("cd" * 16)) == data
+
+    async def broken() -> AsyncIterator[bytes]:
+        async for chunk in cut(data, MIB):
+            yield chunk
+        raise Broken
+
+    with pytest.raises(Broken):
+        await blobs.put("ef" * 16, broken())
+    assert await names(blobs) == [ID, "cd" * 16]
+    async with httpx.AsyncClient(trust_env=False) as client:
+        part = await client.get(await blobs.url_for(ID, timedelta(seconds=60)), headers={"Range": "bytes=5-9"})
+    assert (part.status_code, part.content) == (206, data[5:10])
+    await blobs.close()
+
+
 @pytest.mark.parametrize("size", [PART + 1, 3 * PART + 5])
 async def test_an_upload_in_parts_that_breaks_leaves_nothing(blobs: ObjectBlobs, s3: ObjectServer, size: int) -> None:
     async def broken() -> AsyncIterator[bytes]:

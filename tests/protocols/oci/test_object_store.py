@@ -1,6 +1,7 @@
 """A server whose blobs are on an object store: large ones, redirects, and a store that gives back something else."""
 
 import random
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from tests.protocols.cnr.server import Server
-from tests.protocols.oci.client import Oci, digest
+from tests.protocols.oci.client import MANIFEST, Oci, digest, image
 from tests.services.faulty_http import Answer, Cut, Fault, FaultyHttp, Garble, first
 from tests.services.object_stores import ObjectServer
+from tests.services.processes import need
 
 MIB = 1024 * 1024
 LARGE = random.Random(1).randbytes(20 * MIB + 3)
@@ -93,6 +95,17 @@ def test_a_package_of_the_cnr_api_is_never_redirected(start: Start, s3: ObjectSe
         assert (blob.status_code, blob.content) == (200, pulled.content)
 
 
+def test_a_client_follows_redirects(start: Start, s3: ObjectServer, tmp_path: Path) -> None:
+    oras = need("oras")
+    server = start({**s3.environment(), "CNR_BLOB_REDIRECT": "1"})
+    reference = f"{server.url.removeprefix('http://')}/oci/redirected:1"
+    (tmp_path / "file").write_bytes(MIDDLE)
+    for words in (("push", reference, "file"), ("pull", reference, "--output", "pulled")):
+        run = subprocess.run([oras, *words, "--plain-http"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stderr
+    assert (tmp_path / "pulled" / "file").read_bytes() == MIDDLE
+
+
 def test_redirects_need_an_object_store(tmp_path: Path) -> None:
     server = Server(tmp_path, entry="serve", env={"CNR_BLOB_REDIRECT": "1MiB"})
     with pytest.raises(RuntimeError, match="CNR_BLOB_REDIRECT needs files on an object store"):
@@ -150,6 +163,19 @@ async def test_other_bytes_are_never_a_success(proxied: tuple[FaultyHttp, str], 
             with pytest.raises(httpx.RemoteProtocolError):
                 await http.get(blob_url(data))
         assert (await http.get(blob_url(data))).content == data
+
+
+async def test_a_large_manifest_is_proven_too(proxied: tuple[FaultyHttp, str]) -> None:
+    proxy, url = proxied
+    data = image(annotations={"a": "x" * 200_000}, config=SMALL)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        blob = await http.post("/v2/oci/faulty/blobs/uploads/", params={"digest": digest(SMALL)}, content=SMALL)
+        assert blob.status_code == 201
+        path = f"/v2/oci/faulty/manifests/{digest(data)}"
+        assert (await http.put(path, content=data, headers={"content-type": MANIFEST})).status_code == 201
+        proxy.plan = first(Garble(100_000), "GET")
+        assert (await http.get(path)).status_code == 500
+        assert (await http.get(path)).content == data
 
 
 async def test_a_store_that_fails_is_503_and_one_that_breaks_off_is_asked_again(
