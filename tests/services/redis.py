@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
-from tests.protocols.cnr.server import free_port
+from tests.services.ports import free_port
 
 START_S: Final = 30.0
 DURABLE: Final = ("--appendonly", "yes", "--appendfsync", "always")

@@ -25,7 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run a registry."),
     "import": ("import_", "Take over the packages of an old server."),
     "export": ("export", "Write a registry's packages as a backup."),
-    "storage": ("storage", "Look after a store: collect garbage, move it, raise its format."),
+    "storage": ("storage", "Look after a store: check it, collect garbage, move it, raise its format."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 """Verb: module in cnr.cli with a click command `command`, and a line of help that does not need the module."""

@@ -139,8 +139,10 @@ class ChunkedBlobs:
         try:
             await self._store.put(key, piece, expect=ABSENT, durable=not self._store.orders_durability)
         except OutcomeUnknown:
-            if (await self._store.get(key)).value != piece:
-                raise
+            with suppress(RecordNotFound):
+                if (await self._store.get(key)).value == piece:
+                    return
+            raise
         except VersionConflict as exc:
             raise StoreUnavailable("a file's bytes are in the way of another's; try again") from exc
 
@@ -185,6 +187,7 @@ class ChunkedBlobs:
         """Remove what a failed `put` has written, as far as the store can be reached; `scan` does the rest."""
         with suppress(StoreTrouble):
             await self._remove(blob_id, None)
+            await self._remove_pieces(blob_id)  # should a sweeper have removed the record that tells of them
 
     async def _remove(self, blob_id: str, seen: ChunkedBlob | None) -> None:
         """Remove pieces, and last the record that tells of them; not where a writer ended since that was `seen`."""
@@ -197,11 +200,14 @@ class ChunkedBlobs:
         after = await self._swap(blob_id, doom)
         if after is None or after.state != "deleted":
             return
+        await self._remove_pieces(blob_id)
+        await self._swap(blob_id, lambda before: KEEP if before is None else DELETE)
+
+    async def _remove_pieces(self, blob_id: str) -> None:
         while page := await self._store.scan(keys.chunks(blob_id)):
             for piece in page:
                 with suppress(VersionConflict):  # somebody else removes it too
                     await self._store.delete(piece.key, expect=piece.version)
-        await self._swap(blob_id, lambda before: KEEP if before is None else DELETE)
 
     async def _swap(
         self, blob_id: str, change: Callable[[ChunkedBlob | None], ChunkedBlob | Keep | Delete], durable: bool = True
