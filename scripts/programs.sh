@@ -16,6 +16,7 @@ gpg gpg
 gpg-agent gpg-agent
 redis-server redis-server
 etcd etcd-server
+npm npm
 END
 }
 
@@ -29,12 +30,20 @@ oras oras.land/oras/cmd/oras@v1.3.6 oras
 registry github.com/distribution/distribution/v3/cmd/registry@v3.1.1 registry
 crane github.com/google/go-containerregistry/cmd/crane@v0.22.1 crane
 cosign github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign
+versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0 versitygw
+END
+}
+
+npm_programs() { # COMMAND PACKAGE
+    cat <<'END'
+azurite-blob azurite@3.37.0
 END
 }
 
 use_programs() {
     install_debian
     if command -v go >/dev/null; then build_go; fi
+    if command -v npm >/dev/null; then install_npm; fi
 }
 
 install_debian() {
@@ -61,5 +70,19 @@ build_go() {
         fi
         PATH=$PATH:$folder
     done < <(go_programs)
+    export PATH
+}
+
+install_npm() {
+    local command package folder
+    while read -r command package; do
+        folder=$PROGRAMS/${package/@/-}
+        if [ ! -x "$folder/node_modules/.bin/$command" ]; then
+            say "Installing $package."
+            npm install --prefix "$folder" --no-audit --no-fund --ignore-scripts --loglevel error "$package" \
+                >&2 </dev/null || continue
+        fi
+        PATH=$PATH:$folder/node_modules/.bin
+    done < <(npm_programs)
     export PATH
 }

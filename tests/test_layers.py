@@ -16,7 +16,18 @@ STORE_INTERFACE = {f"cnr.store.{name}" for name in ("base", "keys", "records", "
 EVERYTHING = {"cnr"}
 ENTRIES = {
     f"cnr.cli.{name}"
-    for name in ("serve", "worker", "storage", "namespace", "import_", "export", "user", "store_options")
+    for name in (
+        "serve",
+        "worker",
+        "storage",
+        "namespace",
+        "storage_migrate",
+        "storage_upgrade",
+        "import_",
+        "export",
+        "user",
+        "store_options",
+    )
 }
 RULES: dict[str, set[str]] = {
     "cnr.domain": {"cnr.domain"},

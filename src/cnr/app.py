@@ -28,7 +28,7 @@ from cnr.registry.core import Core
 from cnr.registry.gc import Collector
 from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
-from cnr.store.base import StoreRefused
+from cnr.store.base import BlobAddresses, StoreRefused
 from cnr.store.open import Stores, open_store
 from cnr.store.update import Updater
 from cnr.store.views_sqlite import SqliteViews
@@ -110,6 +110,8 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
         stack.callback(pool.shutdown)
         stores = await open_stores(config, pool, own_only=own_only)
         stack.push_async_callback(stores.close)
+        if config.blob_redirect is not None and not isinstance(stores.blobs, BlobAddresses):
+            raise StoreRefused("CNR_BLOB_REDIRECT needs files on an object store (BLOB_STORAGE)")
         views = SqliteViews(config.database_url)
         stack.push_async_callback(views.close)
         catalog = Catalog(stores.records, views)
@@ -128,6 +130,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             limits=config.limits,
             grace=timedelta(seconds=config.gc_grace),
             policy=config.policy,
+            redirect_from=config.blob_redirect,
         )
         yield Registry(core)
 

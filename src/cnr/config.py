@@ -38,6 +38,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     etcd_host: Host
     blob_storage: StoreUrl | None
     max_chunked_blob: int
+    blob_redirect: int | None
     allow_reset: bool
     host: str
     port: int
@@ -230,6 +231,14 @@ SETTINGS: Final = (
         ("CNR_MAX_CHUNKED_BLOB",),
         "--max-chunked-blob",
         "Largest file in redis and etcd themselves; with BLOB_STORAGE there is no such limit.",
+    ),
+    Setting(
+        "blob_redirect",
+        types.size_or_off,
+        "off",
+        ("CNR_BLOB_REDIRECT",),
+        "--blob-redirect",
+        "From this size on, OCI clients are sent to the object store of BLOB_STORAGE for a file; off: never.",
     ),
     Setting(
         "allow_reset",

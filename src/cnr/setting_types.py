@@ -135,6 +135,16 @@ def size(text: str) -> int:
     return int(found[1]) << (" kmgt".index(found[2].lower() or " ") * 10)
 
 
+def size_or_off(text: str) -> int | None:
+    """Bytes as `size`, or None for off."""
+    if text.lower() == "off":
+        return None
+    try:
+        return size(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}, or off") from None
+
+
 def yes_or_no(text: str) -> bool:
     """A truth value."""
     if text.lower() in ("true", "yes", "on", "1"):

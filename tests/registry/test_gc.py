@@ -185,7 +185,7 @@ async def test_a_client_s_manifest_and_what_it_names_stay(world: World) -> None:
     for found in await world.registry.packages.manifests(APP, ONE):
         record = await world.registry.manifests.find(APP.repository, found.entry.manifest)
         assert record is not None
-        data = await world.registry.manifests.data(record)
+        data = await world.registry.manifests.data(record, found.entry.manifest.digest)
         children.append(Child(found.format, found.entry.manifest.digest, record.media_type, data))
     index = release_index(children, TWO)
     stored = await world.registry.manifests.store(APP.repository, index, INDEX_TYPE, origin="client")

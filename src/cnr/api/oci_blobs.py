@@ -56,6 +56,8 @@ class BlobRoutes:
             return refusal
         if request.method == "HEAD":
             return WholeResponse(b"", headers, length=record.size)
+        if address := await self._blobs.address(record):
+            return _elsewhere(digest, address)
         start, stop = (part.start, part.stop) if part else (0, None)
         reader = await self._blobs.read(repository, digest, record, start, stop)
         if reader.data is not None:
@@ -72,6 +74,12 @@ class BlobRoutes:
 def _headers(digest: Digest) -> RawHeaders:
     raw = digest.encode()
     return [(b"docker-content-digest", raw), (b"etag", b'"%b"' % raw), *ALWAYS]
+
+
+def _elsewhere(digest: Digest, address: str) -> Response:
+    # Nobody may keep it: the address expires, and the next asker may not be allowed to have it.
+    headers = {"Location": address, "Docker-Content-Digest": digest, "Cache-Control": "no-store"}
+    return Response(status_code=307, headers=headers)
 
 
 def _whole(data: bytes, headers: RawHeaders, part: Range | None) -> Response:

@@ -30,7 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Take over the packages of an old server."),
     "export": ("export", "Write a registry's packages as a backup."),
     "namespace": ("namespace", "Show and set the rules of a namespace or a repository."),
-    "storage": ("storage", "Look after a store: check it, collect garbage."),
+    "storage": ("storage", "Look after a store: check it, collect garbage, move it, raise its format."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 """Verb: module in cnr.cli with a click command `command`, and a line of help that does not need the module."""

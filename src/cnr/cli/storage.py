@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from cnr.app import random_ids
+from cnr.cli import storage_migrate, storage_upgrade
 from cnr.cli.output import emit, printable, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry, with_stores
 from cnr.registry.core import TRUSTED_GRACE_US
@@ -21,6 +22,10 @@ from cnr.store.open import Stores
 @click.group("storage")
 def command() -> None:
     """Look after a store."""
+
+
+command.add_command(storage_migrate.command)
+command.add_command(storage_upgrade.command)
 
 
 @command.command("gc")

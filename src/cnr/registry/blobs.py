@@ -1,6 +1,8 @@
 """Blobs of a repository: a record that says they are there, and the bytes, in it or under its id."""
 
+import logging
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -9,15 +11,20 @@ from cnr.domain.digest import Digest
 from cnr.domain.errors import DataCorrupt, PackageNotFound, StoreUnavailable
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
+from cnr.registry.proof import proven
 from cnr.store import keys
-from cnr.store.base import BlobNotFound, BlobReader
+from cnr.store.base import BlobAddresses, BlobNotFound, BlobReader
 from cnr.store.records import INLINE_BLOB, BlobRecord
 from cnr.store.update import KEEP, Keep
 
 SEARCHED: Final = 200
 """Repositories that are looked at for a mount that names none."""
+ADDRESS_TTL: Final = timedelta(minutes=15)
+"""For which a URL of an object store is good: a download must begin within it."""
 _LAST: Final = "~"
 """Above every digest."""
+
+_log = logging.getLogger(__name__)
 
 
 class Blobs:
@@ -161,20 +168,40 @@ class Blobs:
             raise PackageNotFound("no such blob in this package", digest=digest)
         return await self.read(repository, digest, record, start, stop)
 
+    async def address(self, record: BlobRecord) -> str | None:
+        """A URL from which the client gets these bytes by itself, for ADDRESS_TTL; None where it gets them from us.
+
+        Ask only for a record that was just found, and for a caller who may read it: whoever has the URL may.
+        """
+        least, store = self._core.redirect_from, self._core.blobs
+        if least is None or record.size < least or record.blob_id is None or not isinstance(store, BlobAddresses):
+            return None
+        try:
+            return await store.url_for(record.blob_id, ADDRESS_TTL)
+        except StoreUnavailable as exc:
+            _log.warning("a blob is sent through this server: %s", exc.message)
+            return None
+
     async def read(
         self, repository: Repository, digest: Digest, record: BlobRecord, start: int = 0, stop: int | None = None
     ) -> BlobReader:
-        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile."""
+        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile.
+
+        Whole bytes of another machine are held against their digest (`proven`).
+        """
         if record.data is not None:
             part = record.data[start:stop]
             return BlobReader(record.size, once(part), part)
         assert record.blob_id is not None
         try:
-            return await self._core.blobs.open(record.blob_id, start, stop)
+            reader = await self._core.blobs.open(record.blob_id, start, stop)
         except BlobNotFound:
             if await self.find(repository, digest) == record:
                 raise DataCorrupt("the bytes of a stored blob are gone", digest=digest) from None
             raise PackageNotFound("no such blob in this package", digest=digest) from None
+        if start > 0 or (stop is not None and stop < record.size):
+            return reader  # a part proves nothing: there the store's word counts
+        return await proven(self._core, reader, digest, record.size)
 
 
 async def once(data: bytes) -> AsyncIterator[bytes]:

@@ -7,11 +7,12 @@ from typing import Literal
 import msgspec
 
 from cnr.domain.digest import Digest, sha256
-from cnr.domain.errors import DataCorrupt, InvalidManifest, InvalidUsage
+from cnr.domain.errors import InvalidManifest, InvalidUsage
 from cnr.domain.manifest import needed_blobs, parse_manifest
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs, once
 from cnr.registry.core import Bytes, Core
+from cnr.registry.proof import proven
 from cnr.store import keys
 from cnr.store.base import BlobNotFound, BlobReader
 from cnr.store.records import INLINE_MANIFEST, ManifestRecord, Pointer, ReferrerRecord
@@ -99,7 +100,7 @@ class Manifests:
         Ask it after something that garbage collection marks from names the manifest.
         """
         record = await self.revive(repository, pointer)
-        data = await self.data_if_there(record) if record is not None else None
+        data = await self.data_if_there(record, pointer.digest) if record is not None else None
         if data is None:
             return False
         try:
@@ -120,27 +121,27 @@ class Manifests:
         swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
         return swap.after if swap.after is not None and swap.after.born == pointer.born else None
 
-    async def data(self, record: ManifestRecord) -> bytes:
-        """The manifest's bytes. Raises BlobNotFound where it was deleted since the record was read."""
-        reader = await self.open(record)
-        data = reader.data if reader.data is not None else b"".join([chunk async for chunk in reader.chunks])
-        if len(data) != record.size:
-            raise DataCorrupt("a stored manifest is shorter than it was")
-        return data
+    async def data(self, record: ManifestRecord, digest: Digest) -> bytes:
+        """The bytes of the manifest of this digest.
 
-    async def data_if_there(self, record: ManifestRecord) -> bytes | None:
+        Raises BlobNotFound where it was deleted since the record was read, and DataCorrupt.
+        """
+        reader = await self.open(record, digest)
+        return reader.data if reader.data is not None else b"".join([chunk async for chunk in reader.chunks])
+
+    async def data_if_there(self, record: ManifestRecord, digest: Digest) -> bytes | None:
         """As `data`; None where it was deleted since the record was read."""
         try:
-            return await self.data(record)
+            return await self.data(record, digest)
         except BlobNotFound:
             return None
 
-    async def open(self, record: ManifestRecord) -> BlobReader:
+    async def open(self, record: ManifestRecord, digest: Digest) -> BlobReader:
         """As `data`, in pieces."""
         if record.data is not None:
             return BlobReader(record.size, once(record.data), record.data)
         assert record.blob_id is not None
-        return await self._core.blobs.open(record.blob_id)
+        return await proven(self._core, await self._core.blobs.open(record.blob_id), digest, record.size)
 
     async def refer(
         self,

@@ -135,7 +135,7 @@ class PushedFormats:
         for child in manifest.manifests[:CHILDREN]:
             record = await self._manifests.get(repository, child.digest)
             if record is not None and record.media_type in IMAGES:
-                data = await self._manifests.data_if_there(record)
+                data = await self._manifests.data_if_there(record, child.digest)
                 if data is not None:
                     found.append((parse_manifest(data), Pointer(child.digest, record.born)))
         return found

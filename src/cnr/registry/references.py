@@ -175,7 +175,7 @@ class References:
             raise _lost(digest)
         if record.media_type not in (*IMAGES, *INDEXES):
             return None, 0
-        data = await self._manifests.data_if_there(record)
+        data = await self._manifests.data_if_there(record, digest)
         if data is None:
             raise _lost(digest)
         return parse_manifest(data), record.size

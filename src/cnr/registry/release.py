@@ -136,8 +136,10 @@ class Composer:
         going = {entry.manifest.digest for entry in before.formats.values()} - staying
         shown = {before.manifest.digest}
         if going and record.media_type in INDEXES:
-            manifest = parse_manifest(await self._manifests.data(record))
-            shown.update(child.digest for child in manifest.manifests or ())
+            data = await self._manifests.data_if_there(record, before.manifest.digest)
+            if data is None:
+                return None
+            shown.update(child.digest for child in parse_manifest(data).manifests or ())
         return None if going & shown else before.manifest
 
     async def index(self, repository: Repository, release: Release, formats: Formats) -> Pointer:
@@ -164,7 +166,7 @@ class Composer:
         children = []
         for token, entry in formats.items():
             record = await self._manifests.find(repository, entry.manifest)
-            data = await self._manifests.data_if_there(record) if record is not None else None
+            data = await self._manifests.data_if_there(record, entry.manifest.digest) if record is not None else None
             if record is not None and data is not None:
                 children.append(Child(token, entry.manifest.digest, record.media_type, data))
         return children

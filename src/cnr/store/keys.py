@@ -11,6 +11,7 @@ uploads/<id>                        an open upload
 chunked/<id>                        a blob in pieces, where the engine has no files
 chunks/<id>/<n>                     a piece of it
 meta/format                         the format that servers read and write
+meta/migration                      which store is being copied to this one: not to be served yet
 meta/gc                             who collects garbage
 meta/gc-unnamed                     bytes that no record named when a collector looked
 
@@ -23,6 +24,7 @@ from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.names import Repository
 
 META_FORMAT = "meta/format"
+META_MIGRATION = "meta/migration"
 META_GC = "meta/gc"
 META_GC_UNNAMED = "meta/gc-unnamed"
 REPOS = "repos/"

@@ -18,7 +18,7 @@ from cnr.store.base import BlobStore, RecordStore, StoreRefused
 from cnr.store.drivers import Given, open_blobs, open_records
 from cnr.store.file_draft import FOLDER_MODE, sync_folder
 from cnr.store.place import RENEW_S, Claim, Host, check_file_system, check_owner, this_host
-from cnr.store.probe import check_contract, check_format
+from cnr.store.probe import check_contract, check_format, check_whole
 from cnr.store.store_clock import StoreClock
 
 MEMORY: Final = ":memory:"
@@ -62,6 +62,7 @@ async def open_store(
     clock: Callable[[], int] = _now,
     host: Host | None = None,
     renew_s: float = RENEW_S,
+    unfinished: bool = False,
 ) -> Stores:
     """The store whose records are at `place`: a folder, made if it is not there, a URL, or ":memory:".
 
@@ -69,7 +70,8 @@ async def open_store(
     that has no files, each of at most `chunked_bytes`. `local` is the folder of what a server keeps for itself.
     Blocking work goes to `pool`. `own_only` refuses a folder of another user, for programs beside the server.
     `prefix` begins the keys in an engine that others use too. `clock` gives microseconds UTC; `host` is where this
-    process runs, which folders are told every `renew_s`. What opens keeps the contract: it was tried.
+    process runs, which folders are told every `renew_s`. What opens keeps the contract: it was tried. The target of
+    an unfinished migration opens only if `unfinished`.
     Raises StoreRefused, StoreUnavailable and StoreFull, each with one sentence for whoever starts the program.
     """
     given = Given(prefix, new_id, clock, pool)
@@ -87,6 +89,8 @@ async def open_store(
             stack.push_async_callback(records.close)
             opened = await _blobs(blobs, url, records, given, folders, chunked_bytes)
         stack.push_async_callback(opened.close)
+        if not unfinished:
+            await check_whole(records)
         return await _ready(records, opened, folders, given, renew_s, stack)
     except BaseException:
         await stack.aclose()

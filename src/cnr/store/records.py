@@ -230,6 +230,12 @@ class Unnamed(Stored, frozen=True, kw_only=True):
     seen: dict[str, int] = {}
 
 
+class Migration(Stored, frozen=True, kw_only=True):
+    """meta/migration: which store is being copied to this one. It goes when all is here."""
+
+    source: str
+
+
 INLINE_MANIFEST = 128 * 1024
 INLINE_BLOB = 16 * 1024
 TAG_LIMIT = 400 * 1024
@@ -251,6 +257,7 @@ _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
         ChunkedBlob,
         Collection,
         Unnamed,
+        Migration,
     )
 }
 
