@@ -22,7 +22,16 @@ pytestmark = needs_files  # which here only says: not once more within a run ove
 
 OCTETS = "application/octet-stream"
 SUITES = ("tests/protocols/cnr", "tests/protocols/oci")
-LONG = ("test_crash", "test_corpus", "test_clients", "test_hostile", "test_conformance", "test_races", "test_quirks")
+LONG = (
+    "test_crash",
+    "test_corpus",
+    "test_clients",
+    "test_hostile",
+    "test_conformance",
+    "test_races",
+    "test_quirks",
+    "test_gc_under_fire",
+)
 """What takes long and asks nothing that the cases do not ask of a store."""
 
 
