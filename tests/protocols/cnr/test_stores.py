@@ -31,6 +31,7 @@ LONG = (
     "test_races",
     "test_quirks",
     "test_gc_under_fire",
+    "test_cases_crash",
 )
 """What takes long and asks nothing that the cases do not ask of a store."""
 
