@@ -22,7 +22,18 @@ pytestmark = needs_files  # which here only says: not once more within a run ove
 
 OCTETS = "application/octet-stream"
 SUITES = ("tests/protocols/cnr", "tests/protocols/oci")
-LONG = ("test_crash", "test_corpus", "test_clients", "test_hostile", "test_conformance", "test_races", "test_quirks")
+LONG = (
+    "test_crash",
+    "test_corpus",
+    "test_clients",
+    "test_hostile",
+    "test_conformance",
+    "test_races",
+    "test_quirks",
+    "test_gc_under_fire",
+    "test_cases_crash",
+    "test_hostile_sizes",
+)
 """What takes long and asks nothing that the cases do not ask of a store."""
 
 
@@ -112,7 +123,7 @@ def test_a_password_is_not_logged(new_server: NewServer, redis: RedisServer) -> 
 def test_the_cases_hold_over_another_store(engine: str) -> None:
     """The suites of both protocols anew, their servers on another store, through one entry each."""
     ignored = [f"--ignore={path}" for suite in SUITES for name in LONG if (path := f"{suite}/{name}.py")]
-    run = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *SUITES, *ignored]
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITES, *ignored]
     only = ["-k", "not gunicorn and not uvicorn-prefixed and not serve-bare"]
     env = {**os.environ, "CNR_TEST_STORAGE": engine}
     env.pop("CI", None)  # where a test that needs files is skipped

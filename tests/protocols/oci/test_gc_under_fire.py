@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.protocols.cnr.server import ROOT, Server
 from tests.protocols.oci.fire import Client, Watcher, World, started
+from tests.services import storage
 
 LONG = os.environ.get("CNR_LONG") == "1"
 KILLS = 200 if LONG else 20
@@ -24,7 +25,8 @@ class Collecting:
 
     def __init__(self, world: World, server: Server) -> None:
         self._world = world
-        self._env = {**os.environ, "DATABASE_URL": str(server.store), "CNR_GC_GRACE": str(GRACE_S)}
+        own = {"DATABASE_URL": str(server.store), "CNR_GC_GRACE": str(GRACE_S)}
+        self._env = {**os.environ, **own, **storage.environment(server.folder)}
         self.removed = 0
 
     def run(self) -> None:

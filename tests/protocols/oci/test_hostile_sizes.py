@@ -19,6 +19,7 @@ import pytest
 from tests.protocols.cnr.server import Server
 from tests.protocols.cnr.test_large import peak_mib
 from tests.protocols.oci.client import CHART_LAYER, HELM_CONFIG, INDEX, MANIFEST, Oci, code, descriptor, digest, image
+from tests.services import storage
 
 from cnr.app import open_registry
 from cnr.config import Config
@@ -38,7 +39,8 @@ SUBJECT = Digest("sha256:" + "1" * 64)
 
 async def fill(folder: Path) -> None:
     """Many tags and referrers, straight in the store: over HTTP it would take an hour."""
-    config = Config.load({"DATABASE_URL": str(folder), "CNR_SPOOL": str(folder.parent / "spool")})
+    own = {"DATABASE_URL": str(folder), "CNR_SPOOL": str(folder.parent / "spool")}
+    config = Config.load({**own, **storage.environment(folder.parent)})
     async with open_registry(config) as registry:
         config_blob = b"{}"
         await registry.blobs.keep(LIST, sha256(config_blob), config_blob)
