@@ -24,6 +24,7 @@ CnrError
 │   └── ChannelNotFound
 ├── Conflict               what is stored forbids it
 │   ├── ReleaseExists        this release already has this format
+│   ├── ProvenanceExists     the chart has a provenance file already
 │   ├── NameTaken            the tag is in use for another kind of thing
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
 │   ├── BlobInUse            a manifest needs the blob
@@ -141,6 +142,10 @@ class Conflict(CnrError):
 
 class ReleaseExists(Conflict):
     """The release has this format, and force was not given. Details: `package`, `release`, `media_type`."""
+
+
+class ProvenanceExists(Conflict):
+    """The chart has a provenance file, and force was not given or does not help. Details: `package`, `release`."""
 
 
 class NameTaken(Conflict):

@@ -13,7 +13,7 @@ from cnr.domain.archive import HELM, PackageContents, inspect
 from cnr.domain.chart import helm_visible, summarize
 from cnr.domain.digest import Digest
 from cnr.domain.errors import BadInput
-from cnr.domain.manifest import HELM_CHART_LAYER, HELM_CONFIG, Descriptor, Manifest, parse_manifest
+from cnr.domain.manifest import HELM_CONFIG, Descriptor, Manifest, chart_layer, parse_manifest
 from cnr.domain.names import Format, Repository, parse_format
 from cnr.domain.version import Release
 from cnr.registry.blobs import Blobs
@@ -26,7 +26,6 @@ from cnr.store.records import ContentsRecord, FormatEntry, Pointer
 CHILDREN: Final = 32
 """Manifests of a pushed index that are looked into."""
 
-_OLD_CHART_LAYER: Final = "application/tar+gzip"
 _IN_MEMORY: Final = 1024 * 1024
 _PIECE: Final = 1024 * 1024
 
@@ -47,8 +46,8 @@ def package_layer(manifest: Manifest) -> tuple[Format, Descriptor] | None:
     """The format of a package's manifest and the layer with its archive; None for any other manifest."""
     layers = manifest.layers or ()
     if manifest.config is not None and manifest.config.media_type == HELM_CONFIG:
-        charts = [layer for layer in layers if layer.media_type in (HELM_CHART_LAYER, _OLD_CHART_LAYER)]
-        return (HELM, charts[0]) if charts else None
+        chart = chart_layer(manifest)
+        return (HELM, chart) if chart else None
     kind = manifest.kind or ""
     if len(layers) != 1 or not kind.startswith(("application/vnd.cnr.", "application/vnd.appr.")):
         return None

@@ -3,6 +3,10 @@
 from cnr.registry.blob_deletes import BlobDeletes
 from cnr.registry.blobs import Blobs
 from cnr.registry.channels import Channels
+from cnr.registry.chart_files import ChartFiles
+from cnr.registry.chart_index import ChartIndexes
+from cnr.registry.chart_uploads import ChartUploads
+from cnr.registry.charts import Charts
 from cnr.registry.core import Core
 from cnr.registry.images import Images
 from cnr.registry.listing import Listing
@@ -38,6 +42,12 @@ class Registry:
         retag = Retagger(core, self.tags, self.manifests, formats, composer)
         references = References(self.blobs, self.manifests)
         self.images = Images(core, self.tags, self.manifests, references, retag)
+        self.charts = Charts(self.tags, self.blobs, self.manifests, self.packages, self.listing, self.images)
+        self.chart_indexes = ChartIndexes(core)
+        self.chart_files = ChartFiles(core, self.charts)
+        self.chart_uploads = ChartUploads(
+            core, self.publisher, composer, self.charts, self.blobs, self.manifests, self.images
+        )
 
     async def ready(self) -> None:
         """Raises StoreUnavailable while the stores or the views cannot be used."""

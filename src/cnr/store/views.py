@@ -15,7 +15,7 @@ from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
 from cnr.domain.version import Release
 from cnr.store.base import Cursor, Version
 
-VIEWS_FORMAT: Final = 1
+VIEWS_FORMAT: Final = 2
 """In the file's name: another format is another file, built anew."""
 TERM_LIMIT: Final = 8
 """Different words of a search that count; the rest is ignored."""
@@ -82,12 +82,15 @@ Row = ReleaseRow | ChannelRow | PlainRow | RepoRow
 class Change:
     """What stands under a key now: `row` None means nothing that a view shows (a deleted release, an empty package).
 
-    `version` None means that there is no record at all.
+    `version` None means that there is no record at all. `chart`: the JSON by which the classic Helm repository lists a
+    release that is a chart. `at`: since when the record says what it does, in microseconds UTC; 0 if it does not tell.
     """
 
     key: str
     version: Version | None
     row: Row | None
+    chart: bytes | None = None
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,37 @@ class ChannelView:
     name: Channel
     current: Release
     releases: tuple[Release, ...]
+
+
+class ChartChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a chart's version is now: `entry` None where it is gone. `sort` orders the versions of a chart."""
+
+    name: str
+    sort: bytes
+    version: str
+    entry: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChartPlace:
+    """How far the charts of a namespace have come: `seq` counts their changes within a `lineage`.
+
+    `changed_at` in microseconds UTC; 0 where nobody knows.
+    """
+
+    lineage: str = ""
+    seq: int = 0
+    changed_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChartChanges:
+    """Changes up to `place`; with `more` there may be others after it. `anew`: they begin with the first there is."""
+
+    place: ChartPlace
+    changes: list[ChartChange]
+    more: bool
+    anew: bool
 
 
 class ReleaseView(msgspec.Struct, frozen=True):
@@ -214,6 +248,20 @@ class ViewStore(Protocol):
 
     async def repositories(self, *, after: str = "", limit: int) -> Sequence[Repository]:
         """Repositories with anything tagged, by name (byte order), of any depth."""
+        ...
+
+    async def chart_place(self, namespace: str) -> ChartPlace:
+        """How far the charts of a namespace have come: other than before, if and only if its charts are.
+
+        `namespace` is what repositories have before their last component; "" for those of one component.
+        """
+        ...
+
+    async def chart_changes(self, namespace: str, since: ChartPlace, *, limit: int) -> ChartChanges:
+        """At most `limit` versions that changed after `since`, the oldest change first, each once, as it is now.
+
+        Where `since` is of another lineage, everything that there is. One that changes again moves to the end.
+        """
         ...
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from cnr.domain.version import order_key, release_of
 from cnr.store import keys
 from cnr.store.base import Cursor, Version
 from cnr.store.views import Change, ChannelRow, FormatRow, ReleaseRow, RepoRow
+from cnr.store.views_charts import ChartProjection
 from cnr.store.views_file import TABLES
 
 _FORMATS = msgspec.msgpack.Decoder(tuple[FormatRow, ...])
@@ -50,6 +51,7 @@ class Projection:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._charts = ChartProjection(db)
         self._packages: set[Repository] = set()
         self._channels: set[tuple[Repository, Channel]] = set()
 
@@ -84,6 +86,7 @@ class Projection:
         found = self._db.execute(sql, (repository, tag)).fetchone()
         if _stale(found, change.version):
             return
+        self._charts.apply(repository, tag, change)
         if found is not None:
             self._retract(repository, tag, found[1], change)
         if change.row is None:

@@ -1,0 +1,72 @@
+"""Routes of the classic repository and the ChartMuseum API: a tenant has any number of components.
+
+`C/<tenant>/index.yaml`, `C/<tenant>/charts/<file>`, `C/api/<tenant>/charts/…`; without a tenant one slash less.
+Source: contracts/oci-helm.md section 5.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
+
+FIXED: Final = ("/", "/info", "/health")
+INDEX: Final = "index.yaml"
+CHARTS: Final = "charts"
+
+_CHART_ROUTES: Final = ("", "/{name}", "/{name}/{version}", "/{name}/{version}/{what}")
+
+
+class HelmRouter(Router):
+    """Finds the routes of `routes`, whose paths are below the context path `prefix` (may be empty)."""
+
+    def __init__(self, routes: Iterable[Route], *, prefix: str) -> None:
+        super().__init__(())
+        self.routes = tuple(routes)
+        self._prefix = prefix
+        self._table: dict[str, dict[str, Route]] = {}
+        for route in self.routes:
+            self._table.setdefault(route.path, {})[route.method] = route
+
+    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """As Router.match."""
+        pattern, values = _split(path.removeprefix(self._prefix) or "/")
+        methods = self._table.get(pattern)
+        if methods is None:
+            raise RouteNotFound(path)
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            raise MethodNotAllowed(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
+        return route, values
+
+
+def _split(path: str) -> tuple[str, dict[str, str]]:
+    """The pattern of a path, and the values of its variables."""
+    if path in FIXED:
+        return path, {}
+    parts = path.split("/")[1:]
+    if parts[-1] == "":
+        parts.pop()
+    if parts[0] == "api":
+        return _api(parts[1:])
+    if parts[-1] == INDEX:
+        return "/{tenant}/index.yaml", {"tenant": "/".join(parts[:-1])}
+    if len(parts) >= 2 and parts[-2] == CHARTS:
+        return "/{tenant}/charts/{file}", {"tenant": "/".join(parts[:-2]), "file": parts[-1]}
+    if len(parts) >= 3 and parts[-3] == CHARTS:
+        return "/{tenant}/charts/{name}/{file}", dict(
+            zip(("tenant", "name", "file"), ("/".join(parts[:-3]), *parts[-2:]), strict=True)
+        )
+    return "", {}
+
+
+def _api(parts: Sequence[str]) -> tuple[str, dict[str, str]]:
+    if parts and parts[-1] == "prov" and CHARTS not in parts:
+        return "/api/{tenant}/prov", {"tenant": "/".join(parts[:-1])}
+    if CHARTS not in parts:
+        return "", {}
+    at = parts.index(CHARTS)
+    rest = parts[at + 1 :]
+    if len(rest) >= len(_CHART_ROUTES):
+        return "", {}
+    values = dict(zip(("name", "version", "what"), rest, strict=False))
+    return "/api/{tenant}/charts" + _CHART_ROUTES[len(rest)], {"tenant": "/".join(parts[:at]), **values}
