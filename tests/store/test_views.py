@@ -16,6 +16,7 @@ from cnr.store.views import (
     Change,
     ChannelRow,
     ChannelView,
+    ChartPlace,
     CursorMoved,
     FormatRow,
     PlainRow,
@@ -25,6 +26,7 @@ from cnr.store.views import (
     ViewsLost,
     ViewStore,
 )
+from cnr.store.views_charts import GONE_LIMIT
 from cnr.store.views_sqlite import SqliteViews
 
 APP = Repository("ns/app")
@@ -461,3 +463,63 @@ async def test_search_takes_only_so_many_words(writer: Writer, views: SqliteView
     assert await search(views, f"{eight} missing") == [APP]
     assert await search(views, f"missing {eight}") == []
     assert await search(views, "word " * 50 + "missing") == [], "the same word again is no other word"
+
+
+def listed(repository: str, tag: str, number: int, entry: bytes | None, at: int = 0) -> Change:
+    name = Repository(repository)
+    row = PlainRow(name, Tag(tag)) if entry is not None else None
+    return Change(keys.tag(name, tag), Version(number), row, entry, at)
+
+
+async def charts(views: ViewStore, namespace: str, since: ChartPlace | None = None, limit: int = 100) -> list[object]:
+    found = await views.chart_changes(namespace, since or ChartPlace(), limit=limit)
+    return [(each.name, each.version, each.entry) for each in found.changes]
+
+
+async def test_charts_by_namespace(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(listed("ns/app", "1.0.0", 1, b"a", 5), listed("app", "v1_b", 2, b"b", 7))
+    await writer.write(listed("ns/deep/app", "1.0.0", 3, b"c"), listed("ns/app", "latest", 4, None))
+    assert await charts(views, "ns") == [("app", "1.0.0", b"a")]
+    assert await charts(views, "") == [("app", "v1+b", b"b")]
+    assert await charts(views, "ns/deep") == [("app", "1.0.0", b"c")]
+    assert await charts(views, "nobody") == []
+    assert (await views.chart_place("ns")).changed_at == 5
+    assert await views.chart_place("nobody") == ChartPlace()
+
+
+async def test_changes_of_charts_since_a_place(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(*[listed("ns/app", f"1.0.{number}", number + 1, b"%d" % number) for number in range(5)])
+    place = await views.chart_place("ns")
+    assert await charts(views, "ns", place) == []
+    await writer.write(listed("ns/app", "1.0.2", 10, b"new", 9), listed("ns/app", "1.0.3", 11, None, 8))
+    assert await charts(views, "ns", place) == [("app", "1.0.2", b"new"), ("app", "1.0.3", None)]
+    moved = await views.chart_place("ns")
+    assert (moved.lineage, moved.changed_at) == (place.lineage, 9)
+    await writer.write(listed("ns/app", "1.0.2", 12, b"new"), listed("ns/app", "1.0.0", 1, b"old"))
+    assert await views.chart_place("ns") == moved
+    page = await views.chart_changes("ns", ChartPlace(), limit=2)
+    assert (page.more, page.anew) == (True, True)
+    rest = await views.chart_changes("ns", page.place, limit=100)
+    assert (rest.more, rest.anew, len(page.changes) + len(rest.changes)) == (False, False, 5)
+    assert rest.place == moved
+
+
+async def test_a_rebuild_begins_another_lineage(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(listed("ns/app", "1.0.0", 1, b"a"), listed("ns/old", "1.0.0", 2, b"a"))
+    place = await views.chart_place("ns")
+    await views.rebuild(pages([listed("ns/app", "1.0.0", 1, b"a")]), since=await views.cursor(), until=Cursor("x"))
+    found = await views.chart_changes("ns", place, limit=100)
+    assert found.anew
+    assert [each.name for each in found.changes] == ["app"]
+
+
+async def test_charts_that_are_gone_do_not_pile_up(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(listed("ns/app", "1.0.0", 1, b"a"))
+    place = await views.chart_place("ns")
+    for number in range(GONE_LIMIT + 5):
+        await writer.write(listed("ns/app", f"2.0.{number}", 2 * number + 2, b"b"))
+        await writer.write(listed("ns/app", f"2.0.{number}", 2 * number + 3, None))
+    found = await views.chart_changes("ns", place, limit=10 * GONE_LIMIT)
+    assert found.anew
+    assert len(found.changes) <= 10
+    assert [each.version for each in found.changes if each.entry] == ["1.0.0"]

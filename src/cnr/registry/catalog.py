@@ -57,7 +57,7 @@ class Catalog:
     def __init__(self, records: RecordStore, views: ViewStore, charts: ChartEntries | None = None) -> None:
         self._records = records
         self._views = views
-        self._charts = charts
+        self.chart_entries = charts
         self._at: Cursor | None = None
         self._turn = asyncio.Lock()
         self._begun = 0
@@ -151,8 +151,8 @@ class Catalog:
     async def _viewed(self, record: Record) -> Change:
         found = read(record)
         chart = None
-        if self._charts is not None and isinstance(found, ReleaseTag) and HELM in found.formats:
-            chart = await self._charts.entry(keys.split(record.key), found.formats[HELM])
+        if self.chart_entries is not None and isinstance(found, ReleaseTag) and HELM in found.formats:
+            chart = await self.chart_entries.entry(keys.split(record.key), found.formats[HELM])
         return change_of(record, found, chart)
 
     async def _everything(self) -> AsyncIterator[list[Change]]:

@@ -118,7 +118,7 @@ class Publisher:
         repository = push.package.repository
         parts = plan.parts
         if push.exact or held.digest == push.contents.digest:
-            parts = (Part(held.digest, held.size, push.source), *parts)
+            parts = (Part(push.contents.digest, push.contents.size, push.source), *parts)
         pointer, *_ = await together(
             self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
             *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
