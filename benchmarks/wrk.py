@@ -28,7 +28,7 @@ def rate(
     return float(found[1])
 
 
-def warm_rate(url: str) -> float:
+def warm_rate(url: str, *, script: Path | None = None) -> float:
     """As `rate`, after two seconds that do not count."""
-    rate(url, seconds=2)
-    return rate(url)
+    rate(url, seconds=2, script=script)
+    return rate(url, script=script)

@@ -25,7 +25,6 @@ KEY_LIMIT: Final = 512
 ENTRY_LIMIT: Final = 64 * KIB
 """Bytes of an entry above which it has only what installing needs."""
 
-_KEPT_LINES: Final = frozenset("\n\t")
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Chart)
 
@@ -58,7 +57,7 @@ def index_entry(chart: Chart, digest: Digest, *, created_at: int) -> bytes:
     algorithm, _, hexadecimal = digest.partition(":")
     if algorithm != "sha256":
         raise InvalidArchive("helm knows charts by sha256 only")
-    fields = {name: _printable(getattr(chart, name)) for name in Chart.__struct_fields__}
+    fields = {name: _printable(getattr(chart, name)) for name in Chart.__struct_fields__ if name != "annotations"}
     fields["annotations"] = _annotations(chart.annotations)
     if chart.icon.startswith("data:"):
         fields["icon"] = ""
@@ -99,6 +98,8 @@ def _printable(value: Any) -> Any:
 
 
 def _lines(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char in _KEPT_LINES else printable(char) for char in text)
+    return text if text.isprintable() else "\n".join(map(_line, text.split("\n")))
+
+
+def _line(text: str) -> str:
+    return "\t".join(map(printable, text.split("\t")))

@@ -8,9 +8,9 @@ import asyncio
 import gzip
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 import msgspec
@@ -34,30 +34,34 @@ _VERSION_BYTES: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Where a chart's versions are in the joined bytes: `sorts` highest first, and `starts`, one more than those.
+    """Where a chart's versions are: `sorts` highest first, and `offsets` from the first of them, one more than those.
 
-    From one start to the next it is an entry and the character behind it.
+    From one offset to the next it is an entry and the character behind it.
     """
 
     sorts: tuple[bytes, ...]
-    starts: tuple[int, ...]
+    offsets: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries, with a comma between them."""
+        return self.offsets[-1] - 1
 
 
 @dataclass(slots=True)
 class ChartIndex:
-    """All charts of a namespace at one place of its history. `entries` is index.yaml without its `tail`."""
+    """All charts of a namespace at one place of its history. `entries` is index.yaml without its `tail`.
+
+    `charts` has for each chart, by name, where its entries begin and how they lie from there.
+    """
 
     place: ChartPlace
     entries: bytes
-    charts: dict[str, Versions]
+    charts: dict[str, tuple[int, Versions]]
+    size: int
     _running: "hashlib._Hash"
     _tags: dict[bytes, str] = field(default_factory=dict)
     _zipped: dict[bytes, bytes] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes, about, without the gzip."""
-        return len(self.entries) + sum(_VERSION_BYTES * len(chart.sorts) for chart in self.charts.values())
 
     def names(self) -> Iterable[str]:
         """The charts, sorted."""
@@ -65,23 +69,28 @@ class ChartIndex:
 
     def chart(self, name: str) -> memoryview | None:
         """The versions of a chart, highest first: entries with commas between them."""
-        found = self.charts.get(name)
-        return memoryview(self.entries)[found.starts[0] : found.starts[-1] - 1] if found else None
+        if name not in self.charts:
+            return None
+        start, versions = self.charts[name]
+        return memoryview(self.entries)[start : start + versions.size]
 
     def versions(self, name: str) -> Iterator[memoryview]:
         """The entries of a chart, highest first."""
-        found = self.charts.get(name)
-        if found is not None:
-            for start, stop in zip(found.starts, found.starts[1:], strict=False):
-                yield memoryview(self.entries)[start : stop - 1]
+        whole = self.chart(name)
+        if whole is not None:
+            for start, stop in pairwise(self.charts[name][1].offsets):
+                yield whole[start : stop - 1]
 
     def version(self, name: str, sort: bytes) -> memoryview | None:
         """The entry of one version."""
-        found = self.charts.get(name)
-        if found is None or sort not in found.sorts:
+        whole = self.chart(name)
+        if whole is None:
             return None
-        at = found.sorts.index(sort)
-        return memoryview(self.entries)[found.starts[at] : found.starts[at + 1] - 1]
+        versions = self.charts[name][1]
+        if sort not in versions.sorts:
+            return None
+        at = versions.sorts.index(sort)
+        return whole[versions.offsets[at] : versions.offsets[at + 1] - 1]
 
     def tail(self, context_path: str) -> bytes:
         """What ends the document: `context_path` is how `helm cm-push` finds the API."""
@@ -169,37 +178,49 @@ def joined(known: ChartIndex | None, changes: Iterable[ChartChange], place: Char
     changed: dict[str, list[ChartChange]] = {}
     for change in changes:
         changed.setdefault(change.name, []).append(change)
+    before = known.charts if known is not None else {}
+    bodies: dict[str, bytes | memoryview] = {}
+    charts = before.copy()
+    for name, its in changed.items():
+        bodies[name], versions = _chart(known, name, its)
+        if versions.sorts:
+            charts[name] = (0, versions)
+        else:
+            charts.pop(name, None)
+    if charts.keys() != before.keys():
+        charts = dict(sorted(charts.items()))
     pieces: list[bytes | memoryview] = [_HEAD]
     at = len(_HEAD)
-    charts: dict[str, Versions] = {}
-    for name in sorted((known.charts.keys() if known else set()) | changed.keys()):
-        lead = (b"," if charts else b"") + msgspec.json.encode(name) + b":["
-        body, versions = _chart(known, name, changed.get(name), at + len(lead))
-        if versions.sorts:
-            charts[name] = versions
-            pieces += [lead, body, b"]"]
-            at = versions.starts[-1]
+    for name, (start, versions) in charts.items():
+        lead = _lead(name, first=len(pieces) == 1)
+        at += len(lead)
+        body = bodies.get(name)
+        if body is None:
+            assert known is not None
+            body = memoryview(known.entries)[start : start + versions.size]
+        pieces += (lead, body, b"]")
+        charts[name] = (at, versions)
+        at += versions.size + 1
     whole = b"".join(pieces)
-    return ChartIndex(place, whole, charts, hashlib.sha256(whole))
+    size = len(whole) + sum(_VERSION_BYTES * len(versions.sorts) for _, versions in charts.values())
+    return ChartIndex(place, whole, charts, size, hashlib.sha256(whole))
 
 
-def _chart(
-    known: ChartIndex | None, name: str, changes: Sequence[ChartChange] | None, at: int
-) -> tuple[bytes | memoryview, Versions]:
-    """A chart's joined versions, for the place `at` in the document."""
-    before = known.charts.get(name) if known is not None else None
-    if known is not None and before is not None and changes is None:
-        step = at - before.starts[0]
-        starts = tuple([start + step for start in before.starts]) if step else before.starts
-        return memoryview(known.entries)[before.starts[0] : before.starts[-1] - 1], Versions(before.sorts, starts)
+def _lead(name: str, *, first: bool) -> bytes:
+    """What is before a chart's entries. Names of charts have nothing that JSON would escape."""
+    return f'{"" if first else ","}"{name}":['.encode()
+
+
+def _chart(known: ChartIndex | None, name: str, changes: Iterable[ChartChange]) -> tuple[bytes, Versions]:
+    """A chart's joined versions after `changes`."""
     found: dict[bytes, bytes | memoryview] = {}
-    if known is not None and before is not None:
-        found = dict(zip(before.sorts, known.versions(name), strict=True))
-    for change in changes or ():
+    if known is not None and name in known.charts:
+        found = dict(zip(known.charts[name][1].sorts, known.versions(name), strict=True))
+    for change in changes:
         found.pop(change.sort, None)
         if change.entry is not None:
             found[change.sort] = change.entry
     sorts = sorted(found, reverse=True)
     entries = [found[sort] for sort in sorts]
-    starts = tuple(accumulate([len(entry) + 1 for entry in entries], initial=at))
-    return b",".join(entries), Versions(tuple(sorts), starts)
+    offsets = tuple(accumulate([len(entry) + 1 for entry in entries], initial=0))
+    return b",".join(entries), Versions(tuple(sorts), offsets)
