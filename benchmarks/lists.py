@@ -10,7 +10,7 @@ import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -55,14 +55,14 @@ def main() -> None:
                 httpx.get(f"{address}/readyz", timeout=60).raise_for_status()
                 print(f"start-up to the first answer, {state}: {time.monotonic() - begun:.1f} s  bar 3")
                 if state == "views there":
-                    ask(address, folder / "access.log")
+                    ask(address, folder / "access.log", QUESTIONS, bar_ms=5)
                     print(f"memory of the largest process: {memory_mib(pid):.0f} MiB  bar 150")
 
 
-def ask(address: str, log: Path) -> None:
+def ask(address: str, log: Path, questions: Mapping[str, str], *, bar_ms: float) -> None:
     """Each question ROUNDS times on one connection; prints the median and the worst of what the server took."""
     with httpx.Client(base_url=address, timeout=30) as http:
-        for name, path in QUESTIONS.items():
+        for name, path in questions.items():
             before = log.stat().st_size
             for _ in range(ROUNDS):
                 http.get(path).raise_for_status()
@@ -70,7 +70,7 @@ def ask(address: str, log: Path) -> None:
             with log.open("rb") as lines:
                 lines.seek(before)
                 taken = sorted(json.loads(line)["ms"] for line in lines)
-            print(f"{name:<24} median {statistics.median(taken):6.2f} ms, worst {taken[-1]:6.2f} ms  bar 5")
+            print(f"{name:<24} median {statistics.median(taken):6.2f} ms, worst {taken[-1]:6.2f} ms  bar {bar_ms:g}")
 
 
 async def fill(folder: Path) -> None:

@@ -1,5 +1,7 @@
--- Artifact pushes (layer of LAYER bytes, manifest by tag; the empty config is there): three requests each.
--- LAYERS is a file of lines "number digest"; the layer is the number, 16 digits wide, filled up with x.
+-- Artifact pushes: a layer of LAYER bytes, and a manifest by tag. The empty config is there: three requests each; or
+-- with a third word in each line of LAYERS a config of its own is pushed too: five requests each.
+-- LAYERS is a file of lines "text digest [config's digest]"; the layer is the text, 16 digits, filled up with x; the
+-- config is {"n":"<text>"}.
 local number = 0
 local CONFIG = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 local OCI = "application/vnd.oci.image.manifest.v1+json"
@@ -20,32 +22,43 @@ function init(args)
   step, at_layer, location = "start", 0, nil
 end
 
-local function manifest(digest)
+local function config(text)
+  return '{"n":"' .. text .. '"}'
+end
+
+local function manifest(digest, config_digest, config_size)
   return '{"schemaVersion":2,"mediaType":"' .. OCI .. '","artifactType":"application/x.bench",'
-    .. '"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"' .. CONFIG .. '","size":2},'
+    .. '"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"' .. config_digest .. '","size":' .. config_size .. '},'
     .. '"layers":[{"mediaType":"application/octet-stream","digest":"' .. digest .. '","size":' .. size .. '}]}'
 end
 
 function request()
   local repository = "/v2/bench/artifact" .. id
-  if step == "start" then
-    at_layer = at_layer + 1
+  if step == "start" or step == "config start" then
+    if step == "start" then at_layer = at_layer + 1 end
     return wrk.format("POST", repository .. "/blobs/uploads/", {["Content-Length"] = "0"}, "")
   end
-  local text, digest = layers[at_layer]:match("(%S+) (%S+)")
-  if step == "blob" then
+  local text, digest, own = layers[at_layer]:match("(%S+) (%S+) ?(%S*)")
+  with_config = own ~= ""
+  if step == "blob" or step == "config" then
     local mark = location:find("?", 1, true) and "&" or "?"
     local body = text .. string.rep("x", size - #text)
+    if step == "config" then body, digest = config(text), own end
     return wrk.format("PUT", location .. mark .. "digest=" .. digest, {["Content-Type"] = "application/octet-stream"}, body)
   end
-  return wrk.format("PUT", repository .. "/manifests/1.0." .. at_layer, {["Content-Type"] = OCI}, manifest(digest))
+  return wrk.format("PUT", repository .. "/manifests/1.0." .. at_layer, {["Content-Type"] = OCI}, manifest(digest, with_config and own or CONFIG, with_config and #config(text) or 2))
 end
 
 function response(status, headers, body)
   if step == "start" then
     location = (headers["Location"] or headers["location"]):gsub("^https?://[^/]+", "")
     step = "blob"
-  elseif step == "blob" then
+  elseif step == "config start" then
+    location = (headers["Location"] or headers["location"]):gsub("^https?://[^/]+", "")
+    step = "config"
+  elseif step == "blob" and with_config then
+    step = "config start"
+  elseif step == "blob" or step == "config" then
     step = "manifest"
   else
     step = "start"

@@ -14,6 +14,9 @@ from pathlib import Path
 
 WORKERS = 2
 
+_PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnr-server" / "programs"
+"""Where run-tests keeps what it built."""
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -105,10 +108,29 @@ def docker_registry(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+_DISTRIBUTION = """
+version: 0.1
+log: {{ accesslog: {{ disabled: true }}, level: error }}
+storage: {{ filesystem: {{ rootdirectory: {folder}/distribution }}, delete: {{ enabled: true }} }}
+http: {{ addr: "127.0.0.1:{port}" }}
+"""
+
+
+@contextmanager
+def distribution(folder: Path) -> Iterator[tuple[str, int]]:
+    """distribution v3 over a folder, access log off: `go install .../distribution/v3/cmd/registry`."""
+    port = free_port()
+    (folder / "distribution.yml").write_text(_DISTRIBUTION.format(folder=folder, port=port))
+    command = [_tool("registry"), "serve", str(folder / "distribution.yml")]
+    with running(command, port, folder / "distribution.log", OTEL_TRACES_EXPORTER="none") as process:
+        yield f"http://127.0.0.1:{port}", process.pid
+
+
 def _tool(name: str) -> str:
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
+    built = ":".join(str(each) for each in _PROGRAMS.glob("*"))
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:{built}")
     if found is None:
-        raise SystemExit(f"{name} is missing: apt-get install nginx-light wrk docker-registry")
+        raise SystemExit(f"{name} is missing: docs/benchmarks.md says how to install it")
     return found
 
 

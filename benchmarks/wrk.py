@@ -8,7 +8,13 @@ SECONDS = 8
 
 
 def rate(
-    url: str, *, seconds: int = SECONDS, threads: int = 1, connections: int = 32, script: Path | None = None
+    url: str,
+    *,
+    seconds: int = SECONDS,
+    threads: int = 1,
+    connections: int = 32,
+    script: Path | None = None,
+    accept: str = "",
 ) -> float:
     """Good answers a second at `url`. Anything but a 2xx or 3xx stops the benchmark."""
     command = [
@@ -17,6 +23,7 @@ def rate(
         f"-c{connections}",
         f"-d{seconds}s",
         *(["-s", str(script)] if script else []),
+        *(["-H", f"Accept: {accept}"] if accept else []),
         url,
     ]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -28,7 +35,7 @@ def rate(
     return float(found[1])
 
 
-def warm_rate(url: str, *, script: Path | None = None) -> float:
+def warm_rate(url: str, *, accept: str = "", script: Path | None = None) -> float:
     """As `rate`, after two seconds that do not count."""
-    rate(url, seconds=2, script=script)
-    return rate(url, script=script)
+    rate(url, seconds=2, accept=accept, script=script)
+    return rate(url, accept=accept, script=script)

@@ -30,6 +30,8 @@ ROUTER = OciRouter([Route("GET", path, handler, "pull") for path in PATHS])  # t
         ("/v2/a/blobs/uploads/manifests/v1", "/v2/{name}/manifests/{reference}", "a/blobs/uploads", "v1"),
         ("/v2/a/blobs/sha256:x", "/v2/{name}/blobs/{reference}", "a", "sha256:x"),
         ("/v2/a/blobs/uploads/", "/v2/{name}/blobs/uploads/", "a", None),
+        ("/v2/a/manifests/uploads", "/v2/{name}/manifests/{reference}", "a", "uploads"),
+        ("/v2/blobs/manifests/v1", "/v2/{name}/manifests/{reference}", "blobs", "v1"),
         ("/v2/a/blobs/uploads", "/v2/{name}/blobs/uploads/", "a", None),
         ("/v2/a/blobs/uploads/x", "/v2/{name}/blobs/uploads/{reference}", "a", "x"),
         ("/v2/a/referrers/sha256:x", "/v2/{name}/referrers/{reference}", "a", "sha256:x"),

@@ -1,20 +1,27 @@
 """Blobs over the OCI API: read, whole or a range, and delete. Source: OCI distribution 1.1, "Pulling blobs"."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api.oci_errors import render
 from cnr.api.oci_names import readable
 from cnr.domain.digest import Digest, parse_digest
+from cnr.http.conditions import names
 from cnr.http.ranges import Range, RangeNotSatisfiable, parse_range
 from cnr.http.routes import Route
 from cnr.http.streaming import BlobResponse
+from cnr.http.whole import RawHeaders, WholeResponse
 from cnr.registry.blob_deletes import no_blob
 from cnr.registry.registry import Registry
 
-OCTETS = "application/octet-stream"
-FOREVER = "public, max-age=31536000, immutable"
-"""Bytes under a digest never change."""
+ALWAYS: Final = (
+    (b"content-type", b"application/octet-stream"),
+    (b"accept-ranges", b"bytes"),
+    (b"cache-control", b"public, max-age=31536000, immutable"),  # bytes under a digest never change
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 class BlobRoutes:
@@ -37,8 +44,10 @@ class BlobRoutes:
         if record is None:
             raise no_blob(digest)
         headers = _headers(digest)
-        if matches(request, digest):
-            return Response(status_code=304, headers=headers)
+        if names(request.headers.get("if-none-match"), f'"{digest}"'):
+            response = Response(status_code=304)
+            response.raw_headers.extend(headers)
+            return response
         try:
             part = parse_range(request.headers.get("range"), record.size)
         except RangeNotSatisfiable as exc:
@@ -46,36 +55,26 @@ class BlobRoutes:
             refusal.headers["Content-Range"] = exc.content_range
             return refusal
         if request.method == "HEAD":
-            return Response(headers={**headers, "Content-Length": str(record.size)})
+            return WholeResponse(b"", headers, length=record.size)
         start, stop = (part.start, part.stop) if part else (0, None)
         reader = await self._blobs.read(repository, digest, record, start, stop)
         if reader.data is not None:
             return _whole(reader.data, headers, part)
-        return BlobResponse(reader, headers=headers, part=part)
+        streamed = BlobResponse(reader, part=part)
+        streamed.raw_headers.extend(headers)
+        return streamed
 
     async def delete(self, request: Request, name: str, reference: str) -> Response:
         await self._deletes.delete(readable(name), parse_digest(reference))
         return Response(status_code=202)
 
 
-def matches(request: Request, digest: str) -> bool:
-    """Whether the client has these bytes already. Source: RFC 9110 section 13.1.2."""
-    wanted = request.headers.get("if-none-match", "")
-    return bool(wanted) and f'"{digest}"' in (each.strip().removeprefix("W/") for each in wanted.split(","))
+def _headers(digest: Digest) -> RawHeaders:
+    raw = digest.encode()
+    return [(b"docker-content-digest", raw), (b"etag", b'"%b"' % raw), *ALWAYS]
 
 
-def _headers(digest: Digest) -> dict[str, str]:
-    return {
-        "Content-Type": OCTETS,
-        "Docker-Content-Digest": digest,
-        "ETag": f'"{digest}"',
-        "Accept-Ranges": "bytes",
-        "Cache-Control": FOREVER,
-        "X-Content-Type-Options": "nosniff",
-    }
-
-
-def _whole(data: bytes, headers: dict[str, str], part: Range | None) -> Response:
+def _whole(data: bytes, headers: RawHeaders, part: Range | None) -> Response:
     if part is None:
-        return Response(data, headers=headers)
-    return Response(data, 206, headers={**headers, "Content-Range": part.content_range})
+        return WholeResponse(data, headers)
+    return WholeResponse(data, [*headers, (b"content-range", part.content_range.encode())], status_code=206)

@@ -1,18 +1,19 @@
 """Manifests over the OCI API. Source: OCI distribution 1.1; contracts/oci-helm.md 1.4, 6.3."""
 
+from functools import lru_cache
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cnr.api.oci_blobs import matches
 from cnr.api.oci_names import readable, writable
 from cnr.domain.digest import Digest, digest_of, parse_digest
 from cnr.domain.errors import InvalidDigest, InvalidManifest, TooManyTags
 from cnr.domain.names import Repository, Tag, parse_tag
 from cnr.http.body import body_chunks
+from cnr.http.conditions import names
 from cnr.http.routes import Route
-from cnr.registry.images import Found
+from cnr.http.whole import RawHeaders, WholeResponse
 from cnr.registry.references import IMAGES, INDEXES, Pushed, read_manifest
 from cnr.registry.registry import Registry
 
@@ -42,15 +43,17 @@ class ManifestRoutes:
         repository = readable(name)
         by_tag = ":" not in reference
         if by_tag:
-            found = await self._images.resolve(repository, parse_tag(reference), index=_wants_index(request))
+            found = await self._images.resolve(repository, parse_tag(reference), index=_wants_index(_accept(request)))
         else:
             found = await self._images.get(repository, parse_digest(reference))
-        headers = _headers(found, by_tag)
-        if matches(request, found.digest):
-            return Response(status_code=304, headers=headers)
+        headers = _headers(found.digest, found.record.media_type, by_tag)
+        if names(request.headers.get("if-none-match"), f'"{found.digest}"'):
+            response = Response(status_code=304)
+            response.raw_headers.extend(headers)
+            return response
         if request.method == "HEAD":
-            return Response(headers={**headers, "Content-Length": str(found.record.size)})
-        return Response(await self._images.data(found), headers=headers)
+            return WholeResponse(b"", headers, length=found.record.size)
+        return WholeResponse(await self._images.data(found), headers)
 
     async def put(self, request: Request, name: str, reference: str) -> Response:
         repository = writable(name)
@@ -90,26 +93,31 @@ def _tags(request: Request) -> list[Tag]:
     return [parse_tag(tag) for tag in tags]
 
 
-def _wants_index(request: Request) -> bool:
+def _accept(request: Request) -> str:
+    """The Accept header; several of them count as one. Source: RFC 9110 section 5.3."""
+    return b",".join([value for name, value in request.scope["headers"] if name == b"accept"]).decode("latin-1")
+
+
+@lru_cache(maxsize=128)  # clients send few different ones, and each with every request
+def _wants_index(accept: str) -> bool:
     """Whether only an index will do: Accept lists an index type, and neither an image manifest's nor a wildcard.
 
     Source: contracts/oci-helm.md 6.3.
     """
-    listed = {
-        part.partition(";")[0].strip().lower() for line in request.headers.getlist("accept") for part in line.split(",")
-    }
+    listed = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     others = any("*" in kind or kind in IMAGES for kind in listed)
     return not others and any(kind in listed for kind in INDEXES)
 
 
-def _headers(found: Found, by_tag: bool) -> dict[str, str]:
-    headers = {
-        "Content-Type": found.record.media_type,
-        "Docker-Content-Digest": found.digest,
-        "ETag": f'"{found.digest}"',
-        "X-Content-Type-Options": "nosniff",
-    }
-    return headers | ({"Vary": "Accept"} if by_tag else {})
+def _headers(digest: Digest, media_type: str, by_tag: bool) -> RawHeaders:
+    raw = digest.encode()
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"docker-content-digest", raw),
+        (b"etag", b'"%b"' % raw),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    return [*headers, (b"vary", b"Accept")] if by_tag else headers
 
 
 def _created(repository: Repository, pushed: Pushed, tags: list[Tag]) -> Response:

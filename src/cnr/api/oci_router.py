@@ -14,6 +14,7 @@ FIXED: Final = ("/v2/", "/v2/_catalog", "/v2/_oci/ext/discover")
 TAGS: Final = "/tags/list"
 
 _START: Final = "/v2/"
+_PLAIN: Final = frozenset({"blobs", "manifests", "referrers"})
 
 
 class OciRouter(Router):
@@ -40,6 +41,14 @@ class OciRouter(Router):
 
 def _split(path: str) -> tuple[str, dict[str, str]]:
     """The pattern of a path, and the values of its variables."""
+    head, _, reference = path.rpartition("/")
+    kind = head.rpartition("/")[2]
+    if kind in _PLAIN and reference not in ("", "uploads") and len(head) > len(_START) + len(kind):
+        # What most paths are: a reference has no slash, so no marker can stand behind this one.
+        return f"/v2/{{name}}/{kind}/{{reference}}", {
+            "name": head[len(_START) : -len(kind) - 1],
+            "reference": reference,
+        }
     if path == "/v2":
         return _START, {}
     if path in FIXED:

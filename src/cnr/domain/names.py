@@ -97,6 +97,7 @@ def _check_component(text: str, what: str) -> None:
     raise InvalidName(f"the {what} {text[:NAME_LIMIT]!r} {rule}")
 
 
+@lru_cache(maxsize=4096)  # every request asks for its repository's name twice
 def parse_repository(text: str) -> Repository:
     """`text` as a repository path of any depth. Raises InvalidName. Source: OCI distribution 1.1, pulling manifests."""
     if len(text) > NAME_LIMIT:
@@ -130,6 +131,7 @@ def parse_format(text: str) -> Format:
     return Format(token)
 
 
+@lru_cache(maxsize=4096)
 def parse_tag(text: str, *, what: str = "tag") -> Tag:
     """`text` as an OCI tag; `what` is the word for it in the error. Raises InvalidName.
 

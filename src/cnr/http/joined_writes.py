@@ -33,11 +33,15 @@ class JoinedWrites:
         """Hand over what is held back."""
         if not self._held:
             return
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        held, size = self._held, self._held_bytes
         self._held = []
         self._held_bytes = 0
-        if not self._inner.is_closing():
-            self._inner.write(data)
+        if self._inner.is_closing():
+            return
+        if size > HELD_BYTES:
+            self._inner.writelines(held)  # gathered by the kernel: nothing large is copied here
+        else:
+            self._inner.write(held[0] if len(held) == 1 else b"".join(held))
 
     def close(self) -> None:
         """As asyncio.Transport.close: what was written still goes out."""
