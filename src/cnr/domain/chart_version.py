@@ -3,24 +3,28 @@
 Source: Masterminds/semver NewVersion; contracts/oci-helm.md section 4, "Order".
 """
 
-import re
 from typing import Final
 
 from cnr.domain.errors import InvalidName, InvalidRelease
 from cnr.domain.names import Tag, parse_repository
-from cnr.domain.version import RELEASE_LIMIT, Release, is_release, order_key
-
-_LENIENT: Final = re.compile(
-    r"v?(?P<core>[0-9]{1,19}(?:\.[0-9]{1,19}){0,2})"
-    r"(?P<rest>(?:-(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?"
-    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?)"
+from cnr.domain.version import (
+    HELM_VERSION,
+    RELEASE_LIMIT,
+    LenientVersion,
+    Release,
+    is_release,
+    lenient_key,
+    lenient_of,
+    order_key,
+    release_of,
 )
+
 ARCHIVE: Final = ".tgz"
 
 
 def is_chart_version(text: str) -> bool:
     """Whether helm would take `text` for a chart's version, and its tag would be one."""
-    return len(text) <= RELEASE_LIMIT and _LENIENT.fullmatch(text) is not None
+    return len(text) <= RELEASE_LIMIT and HELM_VERSION.fullmatch(text) is not None
 
 
 def parse_chart_version(text: str) -> Release:
@@ -32,10 +36,9 @@ def parse_chart_version(text: str) -> Release:
     return Release(text)
 
 
-def version_of(tag: Tag) -> Release | None:
+def version_of(tag: Tag) -> Release | LenientVersion | None:
     """The version of a chart with this tag, or None. The inverse of `tag_of`: no version has a `_`."""
-    text = tag.replace("_", "+")
-    return Release(text) if is_chart_version(text) else None
+    return release_of(tag) or lenient_of(tag)
 
 
 def is_stable(version: str) -> bool:
@@ -48,15 +51,7 @@ def chart_order(version: str) -> bytes:
 
     Raises InvalidRelease.
     """
-    if is_release(version):
-        return order_key(version)
-    found = _LENIENT.fullmatch(version)
-    if found is None:
-        raise InvalidRelease("not a version that helm takes", version=version[:RELEASE_LIMIT])
-    numbers = [str(int(part)) for part in found["core"].split(".")]
-    strict = ".".join((*numbers, "0", "0")[:3]) + found["rest"]
-    # above what it stands for, and apart from every other spelling of that
-    return order_key(strict) + b"\xff" + version.encode()
+    return order_key(version) if is_release(version) else lenient_key(LenientVersion(version))
 
 
 def archive_path(name: str, version: str) -> str:

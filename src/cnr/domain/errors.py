@@ -25,6 +25,7 @@ CnrError
 ├── Conflict               what is stored forbids it
 │   ├── ReleaseExists        this release already has this format
 │   ├── ProvenanceExists     the chart has a provenance file already
+│   ├── ReleaseRetired       it was deleted, and comes back as it was or not at all
 │   ├── NameTaken            the tag is in use for another kind of thing
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
 │   ├── BlobInUse            a manifest needs the blob
@@ -146,6 +147,10 @@ class ReleaseExists(Conflict):
 
 class ProvenanceExists(Conflict):
     """The chart has a provenance file, and force was not given or does not help. Details: `package`, `release`."""
+
+
+class ReleaseRetired(Conflict):
+    """A deleted release may only come back with the content it had. Details: `package`, `release`, `media_type`."""
 
 
 class NameTaken(Conflict):

@@ -20,6 +20,7 @@ from cnr.domain.manifest import (
     with_provenance,
 )
 from cnr.domain.names import PackageName, Repository, parse_repository, parse_tag, require_writable
+from cnr.domain.policy import Policy
 from cnr.domain.provenance import Provenance
 from cnr.domain.version import Release, tag_of
 from cnr.registry.blobs import Blobs
@@ -28,6 +29,7 @@ from cnr.registry.core import Core, Source
 from cnr.registry.draft import Part, Push, part_of
 from cnr.registry.images import Images
 from cnr.registry.manifests import Manifests
+from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
 from cnr.registry.references import read_manifest
 from cnr.registry.release import Composer, FactsGone, Formats, Moved
@@ -42,6 +44,7 @@ class ChartUploads:
     def __init__(
         self,
         core: Core,
+        policies: Policies,
         publisher: Publisher,
         composer: Composer,
         charts: Charts,
@@ -50,6 +53,7 @@ class ChartUploads:
         images: Images,
     ) -> None:
         self._core = core
+        self._policies = policies
         self._publisher = publisher
         self._composer = composer
         self._charts = charts
@@ -93,6 +97,7 @@ class ChartUploads:
         ProvenanceExists.
         """
         repository = writable_chart(namespace, provenance.name)
+        policy = await self._policies.of(repository)
         for _ in range(_ATTEMPTS):
             chart = await self._charts.find(repository, provenance.version)
             if chart is None:
@@ -100,10 +105,10 @@ class ChartUploads:
                     f"there is no chart {provenance.name} {provenance.version} for this provenance file"
                 )
             _require_about(provenance, chart.package.name, chart.release, chart.layer.digest)
-            await self._require_none(chart, force)
+            await self._require_none(chart, force and policy.may_force)
             with suppress(FactsGone, Moved):
                 if chart.record.origin == "server":
-                    await self._remake(chart, provenance)
+                    await self._remake(chart, provenance, policy)
                 else:
                     await self._refer(chart, provenance)
                 return
@@ -116,7 +121,7 @@ class ChartUploads:
                 f"{chart.file}.prov is there already", package=str(chart.package), release=chart.release
             )
 
-    async def _remake(self, chart: StoredChart, provenance: Provenance) -> None:
+    async def _remake(self, chart: StoredChart, provenance: Provenance, policy: Policy) -> None:
         """The manifest with a layer more, and the release with that manifest. Raises Moved, FactsGone."""
         since = self._core.clock()
         data = with_provenance(await self._manifests.data(chart.record), provenance.data)
@@ -129,7 +134,7 @@ class ChartUploads:
                 raise Moved("the chart was published anew")
             return {**formats, HELM: msgspec.structs.replace(now, manifest=pointer)}
 
-        await self._composer.recompose(chart.package, chart.release, recipe, touched_at=since)
+        await self._composer.recompose(chart.package, chart.release, recipe, policy, touched_at=since)
 
     async def _refer(self, chart: StoredChart, provenance: Provenance) -> None:
         """A manifest of its own, which the referrers API lists."""

@@ -9,7 +9,7 @@ from tests.protocols.helm.client import Tenant
 @pytest.fixture(scope="session", params=["uvicorn", "gunicorn"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server that most tests share, each with a tenant of its own."""
-    env = {"CNR_HELM_HOSTS": "charts.test"}
+    env = {"CNR_HELM_HOSTS": "charts.test", "CNR_MAX_PACKAGE": "4MiB"}
     server = Server(tmp_path_factory.mktemp("helm"), entry=request.param, workers=2, env=env)
     try:
         yield server.start()
