@@ -22,6 +22,7 @@ conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260
 helm3 helm.sh/helm/v3/cmd/helm@v3.22.0 helm
 helm4 helm.sh/helm/v4/cmd/helm@v4.3.1 helm
 oras oras.land/oras/cmd/oras@v1.3.6 oras
+helm-cm-push github.com/chartmuseum/helm-push/cmd/helm-cm-push@v0.10.4 helm-cm-push
 END
 }
 
