@@ -34,7 +34,15 @@ class FileRoutes:
         return [
             Route("GET", "/{tenant}/charts/{file}", self.file, "pull"),
             Route("GET", "/{tenant}/charts/{name}/{file}", self.named_file, "pull"),
+            Route("GET", "/{tenant}/channels/{channel}/charts/{file}", self.channel_file, "pull"),
+            Route("GET", "/{tenant}/channels/{channel}/charts/{name}/{file}", self.channel_named_file, "pull"),
         ]
+
+    async def channel_file(self, request: Request, tenant: str, channel: str, file: str) -> Response:
+        return await self.file(request, tenant, file)
+
+    async def channel_named_file(self, request: Request, tenant: str, channel: str, name: str, file: str) -> Response:
+        return await self.named_file(request, tenant, name, file)
 
     async def file(self, request: Request, tenant: str, file: str) -> Response:
         return await self._file(request, tenant, file, split_archive_name(file.removesuffix(PROVENANCE)))

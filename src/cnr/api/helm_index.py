@@ -9,13 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api.helm_names import readable_tenant
+from cnr.api.helm_selection import selection
 from cnr.http.conditions import names
 from cnr.http.encodings import takes
 from cnr.http.routes import Route
 from cnr.http.streaming import PiecesResponse
+from cnr.registry.chart_selection import EVERYTHING
 from cnr.registry.registry import Registry
 
 YAML: Final = "application/x-yaml"
+JSON: Final = "application/json"
 
 
 class IndexRoutes:
@@ -23,14 +26,30 @@ class IndexRoutes:
 
     def __init__(self, registry: Registry, context_path: str) -> None:
         self._indexes = registry.chart_indexes
+        self._selections = registry.chart_selections
         self._context_path = context_path
 
     def routes(self) -> list[Route]:
         """The route table."""
-        return [Route("GET", "/{tenant}/index.yaml", self.index, "list")]
+        return [
+            Route("GET", "/{tenant}/index.yaml", self.yaml, "list"),
+            Route("GET", "/{tenant}/index.json", self.json, "list"),
+            Route("GET", "/{tenant}/channels/{channel}/index.yaml", self.yaml, "list"),
+            Route("GET", "/{tenant}/channels/{channel}/index.json", self.json, "list"),
+        ]
 
-    async def index(self, request: Request, tenant: str) -> Response:
-        index = await self._indexes.of(readable_tenant(tenant))
+    async def yaml(self, request: Request, tenant: str, channel: str = "") -> Response:
+        return await self._index(request, tenant, channel, YAML)
+
+    async def json(self, request: Request, tenant: str, channel: str = "") -> Response:
+        return await self._index(request, tenant, channel, JSON)
+
+    async def _index(self, request: Request, tenant: str, channel: str, media_type: str) -> Response:
+        namespace, wanted = readable_tenant(tenant), selection(request, channel)
+        if wanted == EVERYTHING:
+            index = await self._indexes.of(namespace)
+        else:
+            index = await self._selections.of(namespace, wanted)
         tail = index.tail(self._context_path)
         digest = index.etag(tail)
         plain, zipped = f'"{digest}"', f'"{digest}-gzip"'
@@ -42,7 +61,7 @@ class IndexRoutes:
         parts = (await self._indexes.zipped(index, tail),) if wants_gzip else (index.entries, tail)
         if wants_gzip:
             headers["Content-Encoding"] = "gzip"
-        headers["Content-Type"] = YAML
+        headers["Content-Type"] = media_type
         return _answer(request, parts, headers)
 
 

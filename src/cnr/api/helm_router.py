@@ -10,7 +10,8 @@ from typing import Final
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
 
 FIXED: Final = ("/", "/info", "/health")
-INDEX: Final = "index.yaml"
+INDEXES: Final = ("index.yaml", "index.json")
+CHANNELS: Final = "channels"
 CHARTS: Final = "charts"
 
 _CHART_ROUTES: Final = ("", "/{name}", "/{name}/{version}", "/{name}/{version}/{what}")
@@ -48,15 +49,21 @@ def _split(path: str) -> tuple[str, dict[str, str]]:
         parts.pop()
     if parts[0] == "api":
         return _api(parts[1:])
-    if parts[-1] == INDEX:
-        return "/{tenant}/index.yaml", {"tenant": "/".join(parts[:-1])}
-    if len(parts) >= 2 and parts[-2] == CHARTS:
-        return "/{tenant}/charts/{file}", {"tenant": "/".join(parts[:-2]), "file": parts[-1]}
-    if len(parts) >= 3 and parts[-3] == CHARTS:
-        return "/{tenant}/charts/{name}/{file}", dict(
-            zip(("tenant", "name", "file"), ("/".join(parts[:-3]), *parts[-2:]), strict=True)
-        )
+    if parts[-1] in INDEXES:
+        start, values = _place(parts[:-1])
+        return f"{start}/{parts[-1]}", values
+    for count, end in ((1, "/charts/{file}"), (2, "/charts/{name}/{file}")):
+        if len(parts) > count and parts[-count - 1] == CHARTS:
+            start, values = _place(parts[: -count - 1])
+            return start + end, {**values, **dict(zip(("file", "name"), reversed(parts[-count:]), strict=False))}
     return "", {}
+
+
+def _place(parts: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """A tenant, or a channel of a tenant of at most one part: no repository has `channels` in that place."""
+    if 2 <= len(parts) <= 3 and parts[-2] == CHANNELS:
+        return "/{tenant}/channels/{channel}", {"tenant": "/".join(parts[:-2]), "channel": parts[-1]}
+    return "/{tenant}", {"tenant": "/".join(parts)}
 
 
 def _api(parts: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -267,6 +267,10 @@ class Catalog:
         """Packages with all words of `query` in name, keywords or description, best first; see ViewStore.search."""
         return await self._ask(lambda: self._views.search(query, after=after, limit=limit))
 
+    async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
+        """Where the channels of this name in a namespace point: the name of each chart, and the release."""
+        return await self._ask(lambda: self._views.channel_targets(namespace, name))
+
     async def chart_place(self, namespace: str) -> ChartPlace:
         """How far the charts of a namespace have come; see ViewStore.chart_place."""
         return await self._remembered("charts", Repository(namespace), "", lambda: self._views.chart_place(namespace))

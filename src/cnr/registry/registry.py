@@ -5,6 +5,7 @@ from cnr.registry.blobs import Blobs
 from cnr.registry.channels import Channels
 from cnr.registry.chart_files import ChartFiles
 from cnr.registry.chart_index import ChartIndexes
+from cnr.registry.chart_selection import ChartSelections
 from cnr.registry.chart_uploads import ChartUploads
 from cnr.registry.charts import Charts
 from cnr.registry.core import Core
@@ -46,6 +47,7 @@ class Registry:
         self.images = Images(core, self.policies, self.tags, self.manifests, references, retag)
         self.charts = Charts(self.tags, self.blobs, self.manifests, self.packages, self.listing, self.images)
         self.chart_indexes = ChartIndexes(core)
+        self.chart_selections = ChartSelections(core, self.chart_indexes)
         self.chart_files = ChartFiles(core, self.charts)
         self.chart_uploads = ChartUploads(
             core, self.policies, self.publisher, composer, self.charts, self.blobs, self.manifests, self.images

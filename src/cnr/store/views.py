@@ -264,6 +264,10 @@ class ViewStore(Protocol):
         """
         ...
 
+    async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
+        """The live currents of the channels of this name in a namespace, each with its chart's name, sorted by that."""
+        ...
+
     async def close(self) -> None:
         """Let go of the file."""
         ...

@@ -27,6 +27,11 @@ _CHANNEL = """
 SELECT c.name, c.live, m.tag FROM channels c JOIN members m ON m.repository = c.repository AND m.name = c.name
 WHERE c.repository = ? AND c.name = ? AND m.live = 1 ORDER BY m.sort DESC
 """
+_CHANNEL_TARGETS = """
+SELECT repository, live FROM channels
+WHERE repository > ? AND repository < ? AND instr(substr(repository, ?), '/') = 0 AND name = ? AND live IS NOT NULL
+ORDER BY repository
+"""
 _NAMES = "SELECT name FROM packages WHERE name > ? AND name < ? AND instr(name, ?) ORDER BY name LIMIT ?"
 _NAMES_WITH = """
 SELECT name FROM package_formats WHERE format = ? AND name > ? AND name < ? AND instr(name, ?) ORDER BY name LIMIT ?
@@ -89,6 +94,14 @@ def channels(db: sqlite3.Connection, repository: Repository) -> list[ChannelView
 def channel(db: sqlite3.Connection, repository: Repository, name: Channel) -> ChannelView | None:
     found = _channel_views(db.execute(_CHANNEL, (repository, _storable(name))).fetchall())
     return found[0] if found else None
+
+
+def channel_targets(db: sqlite3.Connection, namespace: str, name: Channel) -> list[tuple[str, Release]]:
+    low, high = (
+        (f"{namespace}/", f"{namespace}0") if namespace else ("", _ABOVE_NAMES)
+    )  # "0" is the character after "/"
+    found = db.execute(_CHANNEL_TARGETS, (low, high, len(low) + 1, _storable(name))).fetchall()
+    return [(repository[len(low) :], _release(live)) for repository, live in found]
 
 
 def packages(

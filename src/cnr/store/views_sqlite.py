@@ -141,6 +141,9 @@ class SqliteViews:
 
         return await self._view(lambda db: queries.in_snapshot(db, read))
 
+    async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
+        return await self._view(lambda db: queries.channel_targets(db, namespace, name))
+
     async def close(self) -> None:
         if self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
