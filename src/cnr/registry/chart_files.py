@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cnr.domain.errors import TooLarge
 from cnr.domain.gunzip import gunzip
-from cnr.domain.limits import MIB, Limits
+from cnr.domain.limits import MIB, Limits, too_large
 from cnr.domain.shape import inner_parts
 from cnr.domain.tally import Tally
 from cnr.domain.tar_reader import TarReader
@@ -59,10 +59,12 @@ class ChartFiles:
         return files[0].data if files else None
 
     async def _read(self, chart: StoredChart, wanted: Wanted) -> list[File]:
-        reader = await self._charts.open(await self._charts.archive(chart))
+        archive = await self._charts.archive(chart)
+        if archive.record.size > self._core.limits.compressed_bytes:
+            raise too_large("a chart whose files are shown", self._core.limits.compressed_bytes)
+        reader = await self._charts.open(archive)
         data = b"".join([chunk async for chunk in reader.chunks])
-        limits = replace(self._core.limits, compressed_bytes=self._core.limits.unpacked_bytes)
-        return await self._core.work(len(data), lambda: list(_files(data, limits, wanted)))
+        return await self._core.work(len(data), lambda: list(_files(data, self._core.limits, wanted)))
 
 
 def _files(data: bytes, limits: Limits, wanted: Wanted) -> Iterator[File]:
