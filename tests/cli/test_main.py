@@ -17,7 +17,19 @@ from cnr import __version__
 from cnr.cli.main import ALIASES, VERBS
 
 Run = Callable[..., Any]
-CLIENT_VERBS = ("push", "pull", "show", "list", "search", "channel", "delete", "inspect", "version", "completion")
+CLIENT_VERBS = (
+    "push",
+    "pull",
+    "show",
+    "list",
+    "search",
+    "channel",
+    "delete",
+    "yank",
+    "inspect",
+    "version",
+    "completion",
+)
 
 
 def test_every_verb_of_the_issue_is_in_the_table() -> None:

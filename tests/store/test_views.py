@@ -1,6 +1,7 @@
 """The ViewStore contract, held in memory and on disk."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from cnr.store.views import (
     RepoRow,
     ViewsLost,
     ViewStore,
+    yanked_in,
 )
 from cnr.store.views_charts import GONE_LIMIT
 from cnr.store.views_sqlite import SqliteViews
@@ -48,6 +50,9 @@ class Writer:
             await self.views.rebuild(pages(changes), since=None, until=until)
         else:
             await self.views.apply(changes, since=since, until=until)
+
+    def next_version(self) -> int:
+        return next(self._versions)
 
     def release(
         self,
@@ -541,3 +546,25 @@ async def test_a_release_that_only_helm_takes_is_in_no_list(writer: Writer, view
     assert [view.release for view in await views.releases(APP)] == ["1.0.0"]
     await writer.write(gone(APP, "v1.0.0"), gone(APP, "1.0.0"), gone(APP, "1.0"), gone(APP, "stable"))
     assert (await views.repositories(limit=10), await views.names(limit=10)) == ([], [])
+
+
+async def test_a_yanked_release_exists_and_is_in_no_list(writer: Writer, views: SqliteViews) -> None:
+    live = writer.release(APP, "1.0.0", HELM, KPM, description="words")
+    await writer.write(live, writer.channel(APP, "stable", "1.0.0", ("1.0.0", "b")))
+    for yanked in (True, False, True):
+        assert isinstance(live.row, ReleaseRow)
+        version = Version(writer.next_version())
+        again = Change(live.key, version, replace(live.row, yanked=yanked), b"entry", 0, yanked)
+        await writer.write(again)
+        assert await views.names(limit=10) == ([] if yanked else [APP])
+        assert len(await views.releases(APP)) == (0 if yanked else 1)
+        assert len(await views.packages(format=Format("kpm"), limit=10)) == (0 if yanked else 1)
+        assert await search(views, "words") == ([] if yanked else [APP])
+        assert await views.exists(APP)
+        assert [view.current for view in await views.channels(APP)] == ["1.0.0"]
+        where, elsewhere = ("ns", yanked_in("ns")) if not yanked else (yanked_in("ns"), "ns")
+        assert await charts(views, where) == [("app", "1.0.0", b"entry")]
+        assert await charts(views, elsewhere) in ([], [("app", "1.0.0", None)])
+    await writer.write(gone(APP, "1.0.0"))
+    assert not await views.exists(APP)
+    assert await charts(views, yanked_in("ns")) == [("app", "1.0.0", None)]

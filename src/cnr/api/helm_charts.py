@@ -18,6 +18,7 @@ from cnr.http.routes import Route
 from cnr.http.streaming import PiecesResponse
 from cnr.registry.chart_index import ChartIndex
 from cnr.registry.registry import Registry
+from cnr.store.views import yanked_in
 
 JSON: Final = "application/json"
 LATEST: Final = "latest"
@@ -61,6 +62,10 @@ class ChartRoutes:
     async def version(self, request: Request, tenant: str, name: str, version: str) -> Response:
         readable_chart(tenant, name)
         index = await self._indexes.of(readable_tenant(tenant))
+        if is_chart_version(version) and index.version(name, chart_order(version)) is None:
+            # who names a yanked one exactly is told that it is
+            yanked = await self._indexes.of(yanked_in(readable_tenant(tenant)))
+            index = index if yanked.version(name, chart_order(version)) is None else yanked
         found = index.version(name, chart_order(_select(index, name, version)))
         if found is None:
             raise no_chart()

@@ -33,6 +33,7 @@ def selection(request: Request, channel: str) -> Selection:
         since=_moment(query.get("since")),
         channel=Channel(parse_tag(name, what="channel's name")) if name else None,
         oci_host=_host(request, query.get("urls")),
+        yanked=_included(query.get("yanked")),
     )
 
 
@@ -66,6 +67,12 @@ def _moment(text: str | None) -> int | None:
         return int(found.timestamp() * 1_000_000)
     except (ValueError, OverflowError):
         raise InvalidUsage("since is a day (2026-01-31) or an RFC 3339 time (2026-01-31T12:00:00Z)") from None
+
+
+def _included(text: str | None) -> bool:
+    if text not in (None, "include"):
+        raise InvalidUsage("yanked can be include only")
+    return text is not None
 
 
 def _host(request: Request, urls: str | None) -> str:

@@ -35,6 +35,7 @@ class Entry(Chart, frozen=True, omit_defaults=True, rename="camel", kw_only=True
     created: str
     digest: str
     urls: tuple[str, ...]
+    removed: bool = False
 
 
 def chart_of_config(config: bytes) -> Chart:
@@ -49,9 +50,10 @@ def chart_of_config(config: bytes) -> Chart:
     return check_chart(found)
 
 
-def index_entry(chart: Chart, digest: Digest, *, created_at: int) -> bytes:
+def index_entry(chart: Chart, digest: Digest, *, created_at: int, yanked: bool = False) -> bytes:
     """The entry of a chart whose archive has `digest`, a sha256. `created_at` in microseconds UTC.
 
+    A yanked one is marked as deprecated and removed.
     Left out: an icon that is data, annotations beyond the limits, and of a very large entry what is only to be read.
     """
     algorithm, _, hexadecimal = digest.partition(":")
@@ -61,7 +63,9 @@ def index_entry(chart: Chart, digest: Digest, *, created_at: int) -> bytes:
     fields["annotations"] = _annotations(chart.annotations)
     if chart.icon.startswith("data:"):
         fields["icon"] = ""
+    fields["deprecated"] = chart.deprecated or yanked
     place: dict[str, Any] = {
+        "removed": yanked,
         "created": rfc3339(created_at),
         "digest": hexadecimal,
         "urls": (archive_path(chart.name, chart.version),),

@@ -152,7 +152,8 @@ class Catalog:
         found = read(record)
         chart = None
         if self.chart_entries is not None and isinstance(found, ReleaseTag) and HELM in found.formats:
-            chart = await self.chart_entries.entry(keys.split(record.key), found.formats[HELM])
+            key, yanked = keys.split(record.key), found.yanked is not None
+            chart = await self.chart_entries.entry(key, found.formats[HELM], yanked=yanked)
         return change_of(record, found, chart)
 
     async def _everything(self) -> AsyncIterator[list[Change]]:
@@ -203,7 +204,7 @@ class Catalog:
 
     async def exists(self, repository: Repository) -> bool:
         """Whether there is a live release with a format."""
-        return await self.default(repository) is not None
+        return await self._remembered("exists", repository, "", lambda: self._views.exists(repository))
 
     async def newest_seen(self, repository: Repository) -> int:
         """When the newest format that these views show already was created, in microseconds UTC; 0 where there is none.

@@ -37,18 +37,18 @@ class ChartEntries:
         self._limits = limits
         self.rendered = 0
 
-    async def entry(self, key: keys.Key, format: FormatEntry) -> bytes | None:
+    async def entry(self, key: keys.Key, format: FormatEntry, *, yanked: bool = False) -> bytes | None:
         """The entry of the release under `key`, a tag's, with its helm format; None where helm does not see it.
 
         Never fails for what is stored: what cannot be read is left out, and logged.
         """
         try:
-            return await self._entry(key.repository, Tag(key.rest), format)
+            return await self._entry(key.repository, Tag(key.rest), format, yanked)
         except (BadInput, DataCorrupt, BlobNotFound) as exc:
             _log.warning("%s %s is left out of index.yaml: %s", key.repository, key.rest, exc)
             return None
 
-    async def _entry(self, repository: Repository, tag: Tag, format: FormatEntry) -> bytes | None:
+    async def _entry(self, repository: Repository, tag: Tag, format: FormatEntry, yanked: bool) -> bytes | None:
         version = version_of(tag)
         manifest = await self._manifest(repository, format)
         if version is None or manifest is None or manifest.config is None or manifest.config.media_type != HELM_CONFIG:
@@ -61,7 +61,7 @@ class ChartEntries:
         if chart is None:
             chart = await self._archived(repository, layer.digest, (name, version))
         self.rendered += 1
-        return index_entry(chart, layer.digest, created_at=format.created_at)
+        return index_entry(chart, layer.digest, created_at=format.created_at, yanked=yanked)
 
     async def _manifest(self, repository: Repository, format: FormatEntry) -> Manifest | None:
         try:

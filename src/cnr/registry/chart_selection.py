@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from cnr.domain.names import Channel
 from cnr.domain.version import Release, tag_of
 from cnr.registry.chart_index import ChartIndex, ChartIndexes, joined
 from cnr.registry.core import Core
-from cnr.store.views import ChartChange
+from cnr.store.views import ChartChange, yanked_in
 
 KEPT: Final = 32
 """Selections that a process keeps."""
@@ -31,6 +31,7 @@ class Selection:
 
     `charts`: only these (all, if there are none). `latest`: of each chart so many stable versions, the highest, and the
     pre-releases above the last of them. `oci_host`: archives are named by OCI references at that host.
+    `yanked`: with the yanked ones.
     """
 
     charts: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Selection:
     since: int | None = None
     channel: Channel | None = None
     oci_host: str = ""
+    yanked: bool = False
 
 
 EVERYTHING: Final = Selection()
@@ -66,6 +68,8 @@ class ChartSelections:
         if selection.channel is not None:
             targets = tuple(await self._core.catalog.channel_targets(namespace, selection.channel))
         index = await self._indexes.of(namespace)
+        if selection.yanked:
+            index = with_all(index, await self._indexes.of(yanked_in(namespace)))
         key = (namespace, selection, targets)
         source, known = self._kept.get(key, (None, None))
         if known is None or source is not index:
@@ -80,6 +84,19 @@ class ChartSelections:
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
+
+
+def with_all(index: ChartIndex, other: ChartIndex) -> ChartIndex:
+    """`index` with what is in `other`."""
+    if not other.charts:
+        return index
+    changes = [
+        ChartChange(name, sort, "", bytes(entry))
+        for name in other.names()
+        for sort, entry in zip(other.charts[name][1].sorts, other.versions(name), strict=True)
+    ]
+    place = replace(index.place, changed_at=max(index.place.changed_at, other.place.changed_at))
+    return joined(index, changes, place)
 
 
 def selected(index: ChartIndex, namespace: str, selection: Selection, targets: Targets | None) -> ChartIndex:

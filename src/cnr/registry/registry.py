@@ -21,6 +21,7 @@ from cnr.registry.release import Composer
 from cnr.registry.retag import Retagger
 from cnr.registry.tags import Tags
 from cnr.registry.uploads import Uploads
+from cnr.registry.yanks import Yanks
 
 
 class Registry:
@@ -46,6 +47,7 @@ class Registry:
         references = References(self.blobs, self.manifests)
         self.images = Images(core, self.policies, self.tags, self.manifests, references, retag)
         self.charts = Charts(self.tags, self.blobs, self.manifests, self.packages, self.listing, self.images)
+        self.yanks = Yanks(core)
         self.chart_indexes = ChartIndexes(core)
         self.chart_selections = ChartSelections(core, self.chart_indexes)
         self.chart_files = ChartFiles(core, self.charts)

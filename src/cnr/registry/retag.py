@@ -146,6 +146,7 @@ class Retagger:
             index=index,
             formats=formats,
             removed=left_behind(standing, formats, strict=wanted.policy.strict),
+            yanked=standing.yanked if isinstance(standing, ReleaseTag) else None,
         )
         _fitting(record)
         await self._composer.commit(repository, wanted.tag, seen, record, since)

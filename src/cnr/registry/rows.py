@@ -41,11 +41,14 @@ def change_of(record: Record, found: Any, chart: bytes | None = None) -> Change:
     if found is None:
         return Change(record.key, record.version, None)
     row = _repo(key.repository, found) if isinstance(found, Repo) else _tag(key.repository, Tag(key.rest), found)
-    return Change(record.key, record.version, row, chart, _since(found))
+    yanked = isinstance(found, ReleaseTag) and found.yanked is not None
+    return Change(record.key, record.version, row, chart, _since(found), yanked)
 
 
 def _since(found: Any) -> int:
     if isinstance(found, ReleaseTag):
+        if found.yanked is not None:
+            return found.yanked.at
         return max((entry.created_at for entry in found.formats.values()), default=0)
     return found.deleted_at if isinstance(found, DeletedTag) else 0
 
@@ -79,6 +82,7 @@ def _release(repository: Repository, tag: Tag, record: ReleaseTag) -> Row:
         tuple(FormatRow(format, record.formats[format].created_at) for format in sorted(record.formats)),
         next((entry.description for entry in entries if entry.description), "")[:DESCRIPTION_LIMIT],
         _keywords(entries),
+        yanked=record.yanked is not None,
     )
 
 

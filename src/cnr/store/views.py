@@ -21,6 +21,11 @@ TERM_LIMIT: Final = 8
 """Different words of a search that count; the rest is ignored."""
 
 
+def yanked_in(namespace: str) -> str:
+    """The name of the list of a namespace's yanked charts: no namespace has a question mark."""
+    return f"{namespace}?yanked"
+
+
 class CursorMoved(Exception):
     """Another worker applied changes in the meantime. Nothing was written: read cursor() and begin again."""
 
@@ -47,6 +52,7 @@ class ReleaseRow:
     formats: tuple[FormatRow, ...]
     description: str = ""
     keywords: tuple[str, ...] = ()
+    yanked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Change:
     row: Row | None
     chart: bytes | None = None
     at: int = 0
+    yanked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +202,15 @@ class ViewStore(Protocol):
         ...
 
     async def releases(self, repository: Repository) -> Sequence[ReleaseView]:
-        """All live releases, highest first; empty where there is no package. Releases without formats are left out."""
+        """All live releases, highest first; empty where there is none. Not those without formats, nor yanked ones."""
         ...
 
     async def default(self, repository: Repository) -> Release | None:
         """The highest release of `releases`."""
+        ...
+
+    async def exists(self, repository: Repository) -> bool:
+        """Whether there is a live release with a format, yanked or not."""
         ...
 
     async def newest(self, repository: Repository) -> int:
@@ -253,7 +264,8 @@ class ViewStore(Protocol):
     async def chart_place(self, namespace: str) -> ChartPlace:
         """How far the charts of a namespace have come: other than before, if and only if its charts are.
 
-        `namespace` is what repositories have before their last component; "" for those of one component.
+        `namespace` is what repositories have before their last component; "" for those of one component. Yanked
+        charts are in a list of their own: `yanked_in(namespace)`.
         """
         ...
 

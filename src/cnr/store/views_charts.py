@@ -10,7 +10,7 @@ from typing import Final
 
 from cnr.domain.chart_version import chart_order, version_of
 from cnr.domain.names import Repository, Tag
-from cnr.store.views import Change, ChartChange, ChartChanges, ChartPlace
+from cnr.store.views import Change, ChartChange, ChartChanges, ChartPlace, yanked_in
 
 GONE_LIMIT: Final = 1000
 """Rows without an entry that a namespace keeps."""
@@ -51,17 +51,22 @@ class ChartProjection:
         version = version_of(tag)
         if version is None:
             return
-        key = (*namespace_of(repository), chart_order(version))
-        found = self._db.execute(_KNOWN, key).fetchone()
+        namespace, name = namespace_of(repository)
+        row = (name, chart_order(version), version)
+        self._put(namespace, row, None if change.yanked else change.chart, change.at)
+        self._put(yanked_in(namespace), row, change.chart if change.yanked else None, change.at)
+
+    def _put(self, namespace: str, row: tuple[str, bytes, str], entry: bytes | None, at: int) -> None:
+        found = self._db.execute(_KNOWN, (namespace, *row[:2])).fetchone()
         before = found[0] if found is not None else None
-        if change.chart == before:
+        if entry == before:
             return
-        step = (change.chart is None) - (found is not None and before is None)
-        seq, gone = self._db.execute(_NEXT, (key[0], change.at, step)).fetchone()
-        self._db.execute(_PUT, (*key, version, seq, change.chart))
+        step = (entry is None) - (found is not None and before is None)
+        seq, gone = self._db.execute(_NEXT, (namespace, at, step)).fetchone()
+        self._db.execute(_PUT, (namespace, *row, seq, entry))
         if gone > GONE_LIMIT:
-            self._db.execute(_FORGET, key[:1])
-            self._db.execute(_NEW_LINEAGE, key[:1])
+            self._db.execute(_FORGET, (namespace,))
+            self._db.execute(_NEW_LINEAGE, (namespace,))
 
 
 def place(db: sqlite3.Connection, namespace: str) -> ChartPlace:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 _CURSOR = "SELECT cursor FROM place WHERE id = 1"
 _RELEASES = "SELECT release, formats FROM releases WHERE repository = ? AND shown = 1 ORDER BY sort DESC"
 _TOP = f"{_RELEASES} LIMIT 1"
+_EXISTS = "SELECT 1 FROM releases WHERE repository = ? AND shown IN (1, 3) LIMIT 1"
 _NEWEST = "SELECT max(newest) FROM releases WHERE repository = ? AND shown = 1"
 _CHANNELS_AT = "SELECT name FROM channels WHERE repository = ? AND live = ? ORDER BY name"
 _CHANNELS = """
@@ -76,6 +77,10 @@ def releases(db: sqlite3.Connection, repository: Repository) -> tuple[ReleaseVie
 def default(db: sqlite3.Connection, repository: Repository) -> Release | None:
     found = db.execute(_TOP, (repository,)).fetchone()
     return Release(found[0]) if found else None
+
+
+def exists(db: sqlite3.Connection, repository: Repository) -> bool:
+    return db.execute(_EXISTS, (repository,)).fetchone() is not None
 
 
 def newest(db: sqlite3.Connection, repository: Repository) -> int:

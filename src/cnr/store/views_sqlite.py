@@ -94,6 +94,9 @@ class SqliteViews:
     async def default(self, repository: Repository) -> Release | None:
         return await self._view(lambda db: queries.default(db, repository))
 
+    async def exists(self, repository: Repository) -> bool:
+        return await self._view(lambda db: queries.exists(db, repository))
+
     async def newest(self, repository: Repository) -> int:
         return await self._view(lambda db: queries.newest(db, repository))
 
