@@ -11,6 +11,9 @@ debian_programs() { # COMMAND PACKAGE
 curl curl
 openssl openssl
 skopeo skopeo
+docker-registry docker-registry
+gpg gpg
+gpg-agent gpg-agent
 redis-server redis-server
 etcd etcd-server
 END
@@ -19,10 +22,14 @@ END
 go_programs() { # COMMAND MODULE, what the module's command is called
     cat <<'END'
 conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111 conformance
+helm318 helm.sh/helm/v3/cmd/helm@v3.18.6 helm
 helm3 helm.sh/helm/v3/cmd/helm@v3.22.0 helm
 helm4 helm.sh/helm/v4/cmd/helm@v4.3.1 helm
 oras oras.land/oras/cmd/oras@v1.3.6 oras
 helm-cm-push github.com/chartmuseum/helm-push/cmd/helm-cm-push@v0.10.4 helm-cm-push
+registry github.com/distribution/distribution/v3/cmd/registry@v3.1.1 registry
+crane github.com/google/go-containerregistry/cmd/crane@v0.22.1 crane
+cosign github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign
 END
 }
 

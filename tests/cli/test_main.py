@@ -18,17 +18,8 @@ from cnr.cli.main import ALIASES, VERBS
 
 Run = Callable[..., Any]
 CLIENT_VERBS = (
-    "push",
-    "pull",
-    "show",
-    "list",
-    "search",
-    "channel",
-    "delete",
-    "yank",
-    "inspect",
-    "version",
-    "completion",
+    *("push", "pull", "show", "list", "search", "channel", "delete", "yank", "inspect", "version", "completion"),
+    *("copy", "tag", "manifest", "referrers"),
 )
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,11 @@ class Visitor:
         shared = ROOT.parent / "shared"
         if shared.exists():
             (self.folder / "shared").symlink_to(shared)
+        self._programs = home / "programs"
+        self._programs.mkdir()
+        helm = shutil.which("helm4")
+        if helm is not None:
+            (self._programs / "helm").symlink_to(helm)
 
     def environ(self, path: str = "") -> dict[str, str]:
         """Variables of their shells. Git finds the repository's public address here, in the tree under test."""
@@ -35,7 +40,14 @@ class Visitor:
             "GIT_CONFIG_KEY_0": f"url.{self._origin}.insteadOf",
             "GIT_CONFIG_VALUE_0": REPOSITORY,
         }
-        return environment(self._home, path=path or path_without_venv()) | place
+        return environment(self._home, path=path or self._path()) | place
+
+    def _path(self) -> str:
+        return f"{self._programs}{os.pathsep}{path_without_venv()}"
+
+    def lacks(self, programs: Iterable[str]) -> list[str]:
+        """Which of these their shells do not find."""
+        return [name for name in programs if shutil.which(name, path=self._path()) is None]
 
     def clone(self) -> Path:
         """The repository, cloned, with the .venv that a first start would make."""

@@ -12,11 +12,19 @@ PAGES = sorted(ROOT.glob("docs/**/*.md"))
 RUNNABLE = re.compile(r"^```(?:console|sh)$", re.MULTILINE)
 SERVER_RUNS = "<!-- server: running -->"
 """In a page whose reader has a server on port 5000 already."""
+NEEDS = re.compile(r"^<!-- needs: (?P<programs>[a-z0-9 ]+) -->$", re.MULTILINE)
+"""Programs that a page's reader has besides what every page takes for granted."""
 RUN_SERVER = Command("./run-server", "", 0)
 
 
 def has_commands(page: Path) -> bool:
     return RUNNABLE.search(page.read_text()) is not None
+
+
+def needed(text: str) -> list[str]:
+    """The programs that a page says it needs."""
+    found = NEEDS.search(text)
+    return found["programs"].split() if found else []
 
 
 def test_the_readme(newcomer: Visitor) -> None:
@@ -36,11 +44,19 @@ def test_a_page_can_be_read(page: Path) -> None:
 def test_a_page(visitor: Visitor, page: Path) -> None:
     text = page.read_text()
     wanted = list(commands(text))
+    missing = visitor.lacks(needed(text))
+    if missing:
+        pytest.skip(f"{', '.join(missing)} are not installed: see scripts/programs.sh")
     with visitor.shell(visitor.clone()) as shell:
         if SERVER_RUNS in text:
             shell.run(RUN_SERVER)
         for command in wanted:
             shell.run(command)
+
+
+def test_what_a_page_needs() -> None:
+    assert needed("# A page\n<!-- server: running -->\n<!-- needs: helm oras -->\n") == ["helm", "oras"]
+    assert needed("# A page\n") == []
 
 
 def test_what_a_block_holds() -> None:

@@ -1,5 +1,6 @@
 """What rules of a namespace change in garbage collection: tombstones stay, and untagged manifests may go."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -166,6 +167,21 @@ async def _manifests(world: World) -> AsyncIterator[str]:
         yield record.key
 
 
+async def test_a_digest_that_is_pushed_again_waits_anew(world: World) -> None:
+    await rule(world.registry, untagged_after=7 * 86_400)
+    digest = await put_image(world.registry, b"1")
+    await collect(world.registry)
+    world.now += 6 * DAY
+    await put(world.registry, image(b"1"))
+    for _ in range(2):
+        world.now += 3 * DAY
+        await collect(world.registry)
+    assert await there(world, digest)
+    world.now += 5 * DAY
+    await collect(world.registry)
+    assert not await there(world, digest)
+
+
 async def test_a_signature_stays_as_long_as_what_it_signs(world: World) -> None:
     await rule(world.registry, untagged_after=86_400)
     await put_chart(world.registry, "1.0.0", "1.0.0")
@@ -185,6 +201,20 @@ async def test_a_signature_stays_as_long_as_what_it_signs(world: World) -> None:
     assert await world.records.scan(keys.all_referrers(REPO)) == []
 
 
+@pytest.mark.parametrize("tag", ["1.0.0", "latest"])
+async def test_a_slow_push_of_what_is_partly_elsewhere(world: World, tag: str) -> None:
+    """Without grace every push is a slow one, which looks again at all that it needs, and at nothing more."""
+    registry = world.make(world.records, world.blobs, timedelta(0))
+    foreign = described(b"elsewhere", "application/vnd.oci.image.layer.nondistributable.v1.tar")
+    await take(registry, b"{}")
+    data = json.dumps({**json.loads(image(b"")), "layers": [foreign]}).encode()
+    digest = await put(registry, data, [tag])
+    assert (await registry.images.resolve(REPO, Tag(tag))).digest == digest
+    await registry.images.delete_tag(REPO, Tag(tag))
+    own = await put(registry, b'{"config": 1}', [tag], "application/x.own")
+    assert (await registry.images.resolve(REPO, Tag(tag))).digest == own
+
+
 async def test_a_made_index_that_is_signed_stays(world: World) -> None:
     """6.3: a format that is added makes a new index; the old one stays with its signature."""
     await put_chart(world.registry, "1.0.0", "1.0.0")
@@ -196,6 +226,22 @@ async def test_a_made_index_that_is_signed_stays(world: World) -> None:
     world.now += 30 * DAY
     await collect(world.registry)
     assert await there(world, old)
+
+
+async def test_a_signature_stays_while_its_untagged_image_does(world: World) -> None:
+    await rule(world.registry, untagged_after=86_400)
+    signed = await put_image(world.registry, b"1")
+    signature = await put_image(world.registry, b"sig", subject={**described(b""), "digest": signed})
+    await collect(world.registry)
+    world.now += 20 * HOUR
+    await put_image(world.registry, b"1")
+    await collect(world.registry)
+    world.now += 10 * HOUR
+    await collect(world.registry)
+    assert (await there(world, signed), await there(world, signature)) == (True, True)
+    world.now += 20 * HOUR
+    await collect(world.registry)
+    assert (await there(world, signed), await there(world, signature)) == (False, False)
 
 
 async def test_a_made_index_goes_although_its_subject_is_tagged(world: World) -> None:

@@ -323,7 +323,7 @@ async def test_a_large_manifest_that_gets_no_record_leaves_no_bytes(
     with pytest.raises(StoreUnavailable):
         await registry.manifests.store(APP.repository, data, INDEX_TYPE, origin="client")
     assert [blob_id async for blob_id in blobs.scan()] == []
-    pointer = await registry.manifests.store(APP.repository, data, INDEX_TYPE, origin="client")
-    record = await registry.manifests.find(APP.repository, pointer)
+    stored = await registry.manifests.store(APP.repository, data, INDEX_TYPE, origin="client")
+    record = await registry.manifests.find(APP.repository, stored.pointer)
     assert record is not None
     assert await registry.manifests.data(record) == data

@@ -44,18 +44,30 @@ class Blobs:
                 raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
             await self.adopt(repository, digest, size, blob_id)
 
-    async def keep(self, repository: Repository, digest: Digest, data: bytes) -> None:
-        """Make `data`, at most INLINE_BLOB bytes that hash to `digest`, a live blob of the repository. Idempotent."""
-        await self._record(repository, digest, BlobRecord(size=len(data), touched_at=self._core.clock(), data=data))
+    async def keep(self, repository: Repository, digest: Digest, data: bytes, *, durable: bool = False) -> None:
+        """Make `data`, at most INLINE_BLOB bytes that hash to `digest`, a live blob of the repository. Idempotent.
 
-    async def adopt(self, repository: Repository, digest: Digest, size: int, blob_id: str) -> None:
+        `durable` where nothing follows that would make it so.
+        """
+        wanted = BlobRecord(size=len(data), touched_at=self._core.clock(), data=data)
+        await self._record(repository, digest, wanted, durable)
+
+    async def adopt(
+        self, repository: Repository, digest: Digest, size: int, blob_id: str, *, durable: bool = False
+    ) -> None:
         """Make the stored bytes `blob_id`, which hash to `digest`, a live blob of the repository.
 
         They are deleted where that blob has bytes already, and where this fails for certain.
         """
-        wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
         async with self._core.storing(blob_id):
-            kept = await self._record(repository, digest, wanted)
+            await self.attach(repository, digest, size, blob_id, durable=durable)
+
+    async def attach(
+        self, repository: Repository, digest: Digest, size: int, blob_id: str, *, durable: bool = False
+    ) -> None:
+        """As `adopt`, but the bytes stay where this fails."""
+        wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
+        kept = await self._record(repository, digest, wanted, durable)
         if kept.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
 
@@ -67,7 +79,7 @@ class Blobs:
         if source == repository or await self.revive(repository, digest):
             return await self.revive(repository, digest)
         if record.data is not None:
-            await self.keep(repository, digest, record.data)
+            await self.keep(repository, digest, record.data, durable=True)
             return True
         assert record.blob_id is not None
         blob_id = self._core.new_id()
@@ -75,17 +87,20 @@ class Blobs:
             await self._core.blobs.copy(record.blob_id, blob_id)
         except BlobNotFound:
             return False
-        await self.adopt(repository, digest, record.size, blob_id)
+        await self.adopt(repository, digest, record.size, blob_id, durable=True)
         return True
 
-    async def _record(self, repository: Repository, digest: Digest, wanted: BlobRecord) -> BlobRecord:
+    async def _record(
+        self, repository: Repository, digest: Digest, wanted: BlobRecord, durable: bool = False
+    ) -> BlobRecord:
         def change(before: BlobRecord | None) -> BlobRecord:
             if before is None:
                 return wanted
             return msgspec.structs.replace(before, state="live", touched_at=wanted.touched_at)
 
         key = keys.blob(repository, digest)
-        swap = await self._core.updater.update(key, BlobRecord, change, durable=self._core.facts_durable)
+        durable = durable or self._core.facts_durable
+        swap = await self._core.updater.update(key, BlobRecord, change, durable=durable)
         assert swap.after is not None
         return swap.after
 
@@ -152,7 +167,7 @@ class Blobs:
         """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile."""
         if record.data is not None:
             part = record.data[start:stop]
-            return BlobReader(record.size, _once(part), part)
+            return BlobReader(record.size, once(part), part)
         assert record.blob_id is not None
         try:
             return await self._core.blobs.open(record.blob_id, start, stop)
@@ -162,6 +177,7 @@ class Blobs:
             raise PackageNotFound("no such blob in this package", digest=digest) from None
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
+async def once(data: bytes) -> AsyncIterator[bytes]:
+    """`data` as the chunks of a reader."""
     if data:
         yield data

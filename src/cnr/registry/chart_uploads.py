@@ -126,7 +126,7 @@ class ChartUploads:
         since = self._core.clock()
         data = with_provenance(await self._manifests.data(chart.record), provenance.data)
         await self._store(chart.repository, part_of(provenance.data))
-        pointer = await self._manifests.store(chart.repository, data, MANIFEST_TYPE, origin="server")
+        pointer = (await self._manifests.store(chart.repository, data, MANIFEST_TYPE, origin="server")).pointer
 
         def recipe(formats: Formats) -> Formats:
             now = formats.get(HELM)

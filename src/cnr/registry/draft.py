@@ -9,8 +9,9 @@ from cnr.domain.chart import Chart, helm_visible
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.helm_shape import SpooledArchive, helm_shaped
 from cnr.domain.limits import Limits
-from cnr.domain.manifest import Composed, Layer, helm_manifest, package_manifest
+from cnr.domain.manifest import Composed, Layer
 from cnr.domain.names import Format, PackageName
+from cnr.domain.package import compose, needs_helm_shape
 from cnr.domain.version import Release
 from cnr.registry.core import Bytes, Source
 
@@ -57,7 +58,7 @@ class Draft:
 
 def helm_shape(push: Push, chart: Chart | None, *, limits: Limits, spool_folder: Path) -> SpooledArchive | None:
     """The archive that helm can load, where the pushed one is a chart that it cannot. Close it when done."""
-    if chart is None or push.contents.shape.loadable:
+    if chart is None or not needs_helm_shape(push.contents, chart):
         return None
     return helm_shaped(
         push.source.chunks(),
@@ -73,11 +74,16 @@ def draft(push: Push, chart: Chart | None, held: Layer, shaped: SpooledArchive |
 
     Source: contracts/oci-helm.md 6.1.
     """
-    if chart is None:
-        made = package_manifest(push.package, push.release, push.format, held, created_at=push.created_at)
-    else:
-        layer = shaped.layer if shaped else held
-        made = helm_manifest(chart, layer, created_at=push.created_at, provenance=push.provenance)
+    layer = shaped.layer if shaped else held
+    made = compose(
+        push.package,
+        push.release,
+        push.format,
+        chart,
+        layer,
+        created_at=push.created_at,
+        provenance=push.provenance,
+    )
     extra = (Part(shaped.layer.digest, shaped.layer.size, shaped),) if shaped else ()
     return Draft(made, (part_of(made.config), *extra, *([part_of(push.provenance)] if push.provenance else [])))
 

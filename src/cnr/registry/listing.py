@@ -1,5 +1,6 @@
 """Lists of a repository that OCI clients ask for: its tags, and what refers to a manifest. From records, by pages."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -58,6 +59,7 @@ class Listing:
                 break
             found += [Tag(entry.key[len(prefix) :]) for entry in page if await self._is_shown(repository, entry)]
             at = page[-1].key
+            await asyncio.sleep(0)
         if not found and not await self._tags.known(repository):
             raise RepositoryNotFound(f"there is no repository {repository}", name=repository)
         return found if limit is None else found[:limit]

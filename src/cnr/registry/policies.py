@@ -48,9 +48,12 @@ class Policies:
         if first != path:
             # before the longer path's record, or a reader could miss that
             await self._core.updater.update(keys.policy(first), PolicyRecord, _below)
-        await self._core.updater.update(
-            keys.policy(path), PolicyRecord, lambda before: change(before or PolicyRecord())
-        )
+
+        def own(before: PolicyRecord | None) -> PolicyRecord:
+            now = before or PolicyRecord()
+            return replace(change(now), below=now.below)
+
+        await self._core.updater.update(keys.policy(path), PolicyRecord, own)
 
 
 def _paths(path: str) -> Iterator[str]:

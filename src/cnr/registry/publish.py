@@ -128,7 +128,7 @@ class Publisher:
         parts = plan.parts
         if push.exact or held.digest == push.contents.digest:
             parts = (Part(push.contents.digest, push.contents.size, push.source), *parts)
-        pointer, *_ = await together(
+        stored, *_ = await together(
             self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
             *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
         )
@@ -136,7 +136,7 @@ class Publisher:
         digests = {held.digest, *(part.digest for part in parts)}
         if claimed.digest != held.digest or not await self._manifests.present(repository, digests):
             return None
-        found: Pointer = pointer
+        found: Pointer = stored.pointer
         return found
 
 

@@ -14,8 +14,9 @@ from cnr.domain.chart import helm_visible, summarize
 from cnr.domain.compose import ProjectFile, is_project, project_archive, project_files
 from cnr.domain.digest import Digest
 from cnr.domain.errors import BadInput, PackageNotFound, StoreUnavailable
-from cnr.domain.manifest import HELM_CONFIG, Descriptor, Manifest, chart_layer, parse_manifest
-from cnr.domain.names import Format, Repository, parse_format
+from cnr.domain.manifest import Descriptor, Manifest, parse_manifest
+from cnr.domain.names import Format, Repository
+from cnr.domain.package import package_layer
 from cnr.domain.version import LenientVersion, Release
 from cnr.registry.blobs import Blobs
 from cnr.registry.contents import Contents
@@ -48,21 +49,6 @@ class Packed:
 
 
 Found = dict[Format, Packed]
-
-
-def package_layer(manifest: Manifest) -> tuple[Format, Descriptor] | None:
-    """The format of a package's manifest and the layer with its archive; None for any other manifest."""
-    layers = manifest.layers or ()
-    if manifest.config is not None and manifest.config.media_type == HELM_CONFIG:
-        chart = chart_layer(manifest)
-        return (HELM, chart) if chart else None
-    kind = manifest.kind or ""
-    if len(layers) != 1 or not kind.startswith(("application/vnd.cnr.", "application/vnd.appr.")):
-        return None
-    try:
-        return parse_format(kind), layers[0]
-    except BadInput:
-        return None
 
 
 def is_package(manifest: Manifest) -> bool:
@@ -149,8 +135,9 @@ class PushedFormats:
         for child in manifest.manifests[:CHILDREN]:
             record = await self._manifests.get(repository, child.digest)
             if record is not None and record.media_type in IMAGES:
-                data = await self._manifests.data(record)
-                found.append((parse_manifest(data), Pointer(child.digest, record.born)))
+                data = await self._manifests.data_if_there(record)
+                if data is not None:
+                    found.append((parse_manifest(data), Pointer(child.digest, record.born)))
         return found
 
     async def _look(self, repository: Repository, format: Format, layer: Descriptor) -> PackageContents | None:

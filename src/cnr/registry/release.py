@@ -147,7 +147,8 @@ class Composer:
         subject = next((child for child in children if child.format == HELM), None)
         data = release_index(children, release, subject=subject)
         digest = subject.digest if subject else None
-        pointer = await self._manifests.store(repository, data, INDEX_TYPE, origin="server", subject=digest)
+        stored = await self._manifests.store(repository, data, INDEX_TYPE, origin="server", subject=digest)
+        pointer = stored.pointer
         if digest is not None:
             row = ReferrerRecord(
                 born=pointer.born,
@@ -164,8 +165,8 @@ class Composer:
         children = []
         for token, entry in formats.items():
             record = await self._manifests.find(repository, entry.manifest)
-            if record is not None:
-                data = await self._manifests.data(record)
+            data = await self._manifests.data_if_there(record) if record is not None else None
+            if record is not None and data is not None:
                 children.append(Child(token, entry.manifest.digest, record.media_type, data))
         return children
 

@@ -14,7 +14,7 @@ from cnr.domain.errors import Immutable, RecordFull
 from cnr.domain.manifest import RELEASE_ARTIFACT, Manifest
 from cnr.domain.names import Format, Repository, Tag
 from cnr.domain.policy import Policy
-from cnr.domain.version import LenientVersion, Release, is_channel_name, lenient_of, order_key, release_of
+from cnr.domain.version import LenientVersion, Release, belongs_to_digest, lenient_of, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.pushed_formats import Found, PushedFormats, is_package
@@ -54,6 +54,23 @@ class Wanted:
 
 Standing = ReleaseTag | DeletedTag | None
 """A release as it stands, or what a deleted one left."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A release's tag about to move to `pointer`. `seen` is its record, `standing` what that means now."""
+
+    wanted: Wanted
+    pointer: Pointer
+    found: Found
+    seen: TagRecord | None
+    standing: Standing
+    since: int
+
+    @property
+    def old(self) -> dict[Format, FormatEntry]:
+        """The formats that the release has."""
+        return self.standing.formats if isinstance(self.standing, ReleaseTag) else {}
 
 
 class Retagger:
@@ -118,44 +135,30 @@ class Retagger:
         _refuse(wanted, before, found, pointer.digest)
         if not _is_release(wanted.tag, found):
             return False
-        await self._release(repository, wanted, (seen, before), (found, pointer), since)
+        await self._release(repository, _Move(wanted, pointer, found, seen, before, since))
         return True
 
-    async def _release(
-        self,
-        repository: Repository,
-        wanted: Wanted,
-        before: tuple[TagRecord | None, Standing],
-        after: tuple[Found, Pointer],
-        since: int,
-    ) -> None:
-        seen, standing = before
-        found, pointer = after
+    async def _release(self, repository: Repository, move: _Move) -> None:
+        """Swap the release in. Raises Moved, FactsGone, RecordFull."""
+        tag, old, standing = move.wanted.tag, move.old, move.standing
         created_at = max(self._core.clock(), await self._core.catalog.newest_seen(repository) + 1)
-        entries = await self._formats.entries(repository, found, pointer, created_at=created_at)
-        old = standing.formats if isinstance(standing, ReleaseTag) else {}
+        entries = await self._formats.entries(repository, move.found, move.pointer, created_at=created_at)
         formats = _merged(old, entries)
-        version = Release(wanted.version or "")
-        index = await self._composer.index(repository, version, formats) if len(formats) > 1 else None
+        came_or_went = bool(formats) != bool(old)
+        version = Release(move.wanted.version or "")
         record = ReleaseTag(
             # who loses all formats goes out of its channels too, and comes back as another
-            born=standing.born
-            if isinstance(standing, ReleaseTag) and bool(formats) == bool(old)
-            else self._core.new_id(),
-            manifest=pointer,
-            index=index,
+            born=self._core.new_id() if came_or_went or not isinstance(standing, ReleaseTag) else standing.born,
+            manifest=move.pointer,
+            index=await self._composer.index(repository, version, formats) if len(formats) > 1 else None,
             formats=formats,
-            removed=left_behind(standing, formats, strict=wanted.policy.strict),
+            removed=left_behind(standing, formats, strict=move.wanted.policy.strict),
             yanked=standing.yanked if isinstance(standing, ReleaseTag) else None,
         )
         _fitting(record)
-        await self._composer.commit(repository, wanted.tag, seen, record, since)
-        if release_of(wanted.tag) is None or bool(formats) == bool(old):
-            return
-        if formats:
-            await self._tags.arrived(repository, wanted.tag, created_at)
-        else:
-            await self._tags.left(repository)
+        await self._composer.commit(repository, tag, move.seen, record, move.since)
+        if came_or_went and release_of(tag) is not None:
+            await (self._tags.arrived(repository, tag, created_at) if formats else self._tags.left(repository))
 
     async def _point_other(self, repository: Repository, wanted: Wanted, pointer: Pointer, since: int) -> None:
         """Make the tag a channel or a plain one. Raises Moved where it is a release by now, and FactsGone."""
@@ -199,7 +202,7 @@ class Retagger:
         """The highest package release whose tag points at this manifest; None where the tag may be no channel."""
         manifest = wanted.manifest
         could = is_package(manifest) or manifest.kind == RELEASE_ARTIFACT or manifest.manifests is not None
-        if not could or not is_channel_name(wanted.tag):
+        if not could or belongs_to_digest(wanted.tag):
             return None
         found: list[tuple[bytes, Member]] = []
         async for tag, record in self._tags.releases(repository):

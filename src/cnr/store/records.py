@@ -196,12 +196,19 @@ class UploadPart(msgspec.Struct, frozen=True):
 
 
 class UploadRecord(Stored, frozen=True, kw_only=True):
-    """uploads/: an open upload. Its parts, one after another, are the bytes that have come."""
+    """uploads/: an open upload. Its parts, one after another, are the bytes that have come.
+
+    `adopted` is the id of a part that a request began to make a blob of: whether it did is not known from here.
+    `ended_at` is set where a slow one became a blob, and the record only tells garbage collection since when the push
+    goes on.
+    """
 
     repository: Repository
     started_at: int
     touched_at: int
     parts: tuple[UploadPart, ...] = ()
+    adopted: str = ""
+    ended_at: int = 0
 
     @property
     def size(self) -> int:

@@ -254,6 +254,15 @@ def test_case_101_channels_are_tags(oci: Oci) -> None:
     assert oci.tags() == ["1.0.0"]
 
 
+@pytest.mark.parametrize("tag", [f"sha256-{'0' * 64}", f"sha512-{'0' * 128}"[:128], "sha256-x.sig"])
+def test_a_tag_made_of_a_digest_is_no_channel(oci: Oci, tag: str) -> None:
+    """As `cosign copy` pushes beside a chart: it showed as a channel that no request could name."""
+    assert oci.chart("1.0.0").status_code == 201
+    assert oci.put(tag, oci.get("manifests/1.0.0").content).status_code == 201
+    assert cnr(oci, "GET", "/channels").json() == []
+    assert manifest_digest(oci, tag) == manifest_digest(oci, "1.0.0")
+
+
 def test_case_101_a_channel_without_releases_is_absent(oci: Oci) -> None:
     assert oci.chart("1.0.0").status_code == 201
     assert oci.put("stable", oci.get("manifests/1.0.0").content).status_code == 201

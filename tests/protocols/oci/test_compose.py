@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.protocols.oci.client import EMPTY_TYPE, MANIFEST, Oci, code, descriptor, digest
+from tests.protocols.oci.client import EMPTY_TYPE, INDEX, MANIFEST, Oci, code, descriptor, digest
 from tests.protocols.oci.test_cases_one_model import cnr, cnr_push, kpm, manifest_digest, releases
 
 PROJECT = "application/vnd.docker.compose.project"
@@ -91,6 +91,16 @@ def test_a_project_is_immutable(oci: Oci) -> None:
     assert publish(oci, ("compose.yaml", COMPOSE), tag="stable").status_code == 201
     found = cnr(oci, "GET", "/channels/stable").json()
     assert (found["current"], found["releases"]) == ("1.0.0", ["1.0.0"])
+
+
+def test_a_project_in_an_index(oci: Oci) -> None:
+    oci.blob(COMPOSE)
+    oci.blob(b"{}")
+    data = project(("compose.yaml", COMPOSE))
+    assert oci.put(digest(data), data).status_code == 201
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(data, MANIFEST)]}
+    assert oci.put("1.0.0", json.dumps(index).encode(), INDEX).status_code == 201
+    assert unpacked(cnr(oci, "GET", "/1.0.0/docker-compose/pull").content) == [("compose.yaml", COMPOSE)]
 
 
 HOSTILE: dict[str, list[tuple[str | None, bytes]]] = {

@@ -203,6 +203,21 @@ def test_case_100_one_format_of_several(under: Rules) -> None:
     assert releases(oci) == {("1.0.0", "helm"), ("1.0.0", "kpm")}
 
 
+def test_cases_99_and_100_the_tag_s_manifest_of_two_formats(under: Rules) -> None:
+    oci = under("--immutability", "strict")
+    assert oci.chart("1.0.0").status_code == 201
+    assert cnr_push(oci, "1.0.0", kpm(), "kpm").status_code == 200
+    delete_digest(oci)
+    assert oci.get("manifests/1.0.0").status_code == 404
+    assert releases(oci) == {("1.0.0", "kpm")}
+    assert cnr(oci, "GET", "/1.0.0/kpm/pull").content == kpm()
+    for refused in (oci_retag(oci), oci_image(oci)):
+        assert (refused.status_code, code(refused)) == (403, "DENIED")
+    assert cnr_again(oci).status_code == 409
+    assert oci.chart("1.0.0").status_code == 201
+    assert releases(oci) == {("1.0.0", "kpm"), ("1.0.0", "helm")}
+
+
 @pytest.mark.parametrize("delete", [delete_tag, delete_digest], ids=lambda each: each.__name__)
 def test_case_100_what_is_no_package(under: Rules, delete: Callable[[Oci], None]) -> None:
     oci = under("--immutability", "strict")
@@ -341,12 +356,3 @@ def test_adding_a_format_leaves_a_client_s_manifest_at_the_tag(under: Rules) -> 
     assert manifest_digest(oci, "1.0.0") == digest(data)
     assert cnr_push(oci, "1.0.0", kpm("b: 2"), "kpm", force=True).status_code == 200
     assert oci.get("manifests/1.0.0").json()["config"]["mediaType"].startswith("application/vnd.cncf.helm.")
-
-
-def test_a_tag_of_a_digest_is_no_channel(under: Rules) -> None:
-    oci = under()
-    assert oci.chart("1.0.0").status_code == 201
-    tag = manifest_digest(oci, "1.0.0").replace(":", "-")
-    assert oci.put(tag, oci.get("manifests/1.0.0").content).status_code == 201
-    assert cnr(oci, "GET", "/channels").json() == []
-    assert manifest_digest(oci, tag) == manifest_digest(oci, "1.0.0")
