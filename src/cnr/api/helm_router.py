@@ -4,10 +4,10 @@
 Source: contracts/oci-helm.md section 5.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
+from cnr.http.routes import PatternRouter, Route
 
 FIXED: Final = ("/", "/info", "/health")
 INDEXES: Final = ("index.yaml", "index.json")
@@ -17,27 +17,11 @@ CHARTS: Final = "charts"
 _CHART_ROUTES: Final = ("", "/{name}", "/{name}/{version}", "/{name}/{version}/{what}")
 
 
-class HelmRouter(Router):
+class HelmRouter(PatternRouter):
     """Finds the routes of `routes`, whose paths are below the context path `prefix` (may be empty)."""
 
     def __init__(self, routes: Iterable[Route], *, prefix: str) -> None:
-        super().__init__(())
-        self.routes = tuple(routes)
-        self._prefix = prefix
-        self._table: dict[str, dict[str, Route]] = {}
-        for route in self.routes:
-            self._table.setdefault(route.path, {})[route.method] = route
-
-    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-        """As Router.match."""
-        pattern, values = _split(path.removeprefix(self._prefix) or "/")
-        methods = self._table.get(pattern)
-        if methods is None:
-            raise RouteNotFound(path)
-        route = methods.get("GET" if method == "HEAD" else method)
-        if route is None:
-            raise MethodNotAllowed(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
-        return route, values
+        super().__init__(routes, lambda path: _split(path.removeprefix(prefix) or "/"))
 
 
 def _split(path: str) -> tuple[str, dict[str, str]]:
