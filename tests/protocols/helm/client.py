@@ -1,11 +1,8 @@
 """What tests do in one tenant, over plain HTTP; and charts to push."""
 
-import gzip
 import hashlib
-import io
 import itertools
 import json
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import httpx
 import yaml
 from tests.protocols.oci.client import CHART_LAYER, HELM_CONFIG, MANIFEST, Oci, descriptor
+from tests.registry.conftest import package
 
 PROVENANCE = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 
@@ -46,13 +44,7 @@ def hostile_chart(version: str) -> bytes:
 
 
 def archive(files: Mapping[str, bytes], *, level: int = 9) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, data in files.items():
-            member = tarfile.TarInfo(path)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return gzip.compress(out.getvalue(), level, mtime=0)
+    return package(dict(files), level=level).data
 
 
 def provenance(name: str, version: str, data: bytes, *, file: str = "", digest: str = "") -> bytes:
