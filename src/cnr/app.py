@@ -5,15 +5,17 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cnr.api import cnr as cnr_api
+from cnr.api import helm as helm_api
 from cnr.api import oci as oci_api
 from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
@@ -24,6 +26,7 @@ from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
 from cnr.registry.catalog import Catalog
+from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.core import Core
 from cnr.registry.gc import Collector
 from cnr.registry.gc_schedule import Schedule
@@ -85,6 +88,24 @@ def by_first_segment(protocols: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIA
     return app
 
 
+AT_A_ROOT = frozenset({"v2", "cnr", "docs", "openapi.json", "version", "healthz", "readyz"})
+"""First segments that stay what they are where a host has the classic Helm repository at its root; and `/api/v1/`."""
+
+
+def by_host(hosts: Sequence[str], at_root: ASGIApp, others: ASGIApp) -> ASGIApp:
+    """Gives requests for `hosts` to `at_root`, but for the addresses of other protocols."""
+    names = frozenset(host.encode() for host in hosts)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        path: str = scope["path"]
+        here = host.partition(b":")[0].lower() in names
+        elsewhere = path.startswith("/api/v1/") or path[1:].partition("/")[0] in AT_A_ROOT
+        await (at_root if here and not elsewhere else others)(scope, receive, send)
+
+    return app
+
+
 async def open_stores(config: Config, pool: Executor, *, own_only: bool = False) -> Stores:
     """The stores of `config`; as open_registry does."""
     return await open_store(
@@ -114,7 +135,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             raise StoreRefused("CNR_BLOB_REDIRECT needs files on an object store (BLOB_STORAGE)")
         views = SqliteViews(config.database_url)
         stack.push_async_callback(views.close)
-        catalog = Catalog(stores.records, views)
+        catalog = Catalog(stores.records, views, ChartEntries(stores.records, stores.blobs, config.limits))
         stack.push_async_callback(catalog.close)
         _make_spool(config.spool)
         ids = random_ids()
@@ -186,7 +207,11 @@ class App:
         site = Site(fields, registry.ready, public_url=config.public_url)
         authorize = OpenAuthority().authorize
         oci = oci_api.adapter(registry, authorize, stall_s=config.body_timeout)
-        app: ASGIApp = by_first_segment({"v2": oci}, cnr_api.adapter(registry, fields, site, authorize))
+        helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout)
+        protocols: dict[str, ASGIApp] = {"v2": oci, config.helm_path[1:]: helm(context_path=config.helm_path)}
+        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize))
+        if config.helm_hosts:
+            app = by_host(config.helm_hosts, helm(context_path=""), app)
         app = EarlyAnswers(app)
         log = _open_access_log(config.access_log)
         if log is not None:

@@ -59,6 +59,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_metadata: int
     gc_interval: int
     gc_grace: int
+    helm_path: str
+    helm_hosts: tuple[str, ...]
     gc_untagged_after: int | None
     immutability: Immutability
     allow_force: bool
@@ -388,6 +390,22 @@ SETTINGS: Final = (
         ("CNR_GC_GRACE",),
         "--gc-grace",
         "Seconds for which garbage collection spares what nothing names; the same on all servers of a store.",
+    ),
+    Setting(
+        "helm_path",
+        types.path_segment,
+        "/helm",
+        ("CNR_HELM_PATH",),
+        "--helm-path",
+        "The path of the classic Helm repository and the ChartMuseum API.",
+    ),
+    Setting(
+        "helm_hosts",
+        types.host_names,
+        "",
+        ("CNR_HELM_HOSTS",),
+        "--helm-hosts",
+        "Host names, with commas, that have the classic Helm repository and the ChartMuseum API at their root, too.",
     ),
     Setting(
         "gc_untagged_after",

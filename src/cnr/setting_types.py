@@ -21,6 +21,10 @@ NAMES: Final = (FILESYSTEM, "redis", "etcd")
 RECORD_SCHEMES: Final = ("file", "redis", "rediss", "redis+sentinel", "rediss+sentinel", "etcd", "etcds")
 BLOB_SCHEMES: Final = ("file", "s3", "gs", "az")
 
+_SEGMENT: Final = re.compile(r"/[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+_TAKEN: Final = frozenset({"v2", "api", "cnr", "docs", "version", "routes", "healthz", "readyz", "token"})
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+
 
 def storage(text: str) -> StoreUrl:
     """A store's URL, from the URL, a folder, a store's name, or the old server's class path.
@@ -177,3 +181,20 @@ def networks(text: str) -> tuple[str, ...]:
 def size_text(size: int) -> str:
     """`size` bytes as a user would write it."""
     return f"{size // _MIB}MiB" if size % _MIB == 0 else f"{size // 1024}KiB"
+
+
+def path_segment(text: str) -> str:
+    """A path of one part, such as `/helm`, that no other protocol has."""
+    if not _SEGMENT.fullmatch(text):
+        raise ValueError("it must be one part of lower-case letters, digits and dashes after a slash, such as /helm")
+    if text[1:] in _TAKEN:
+        raise ValueError("another protocol has this path; choose one such as /helm")
+    return text
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Names of hosts, without ports."""
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if any(not _HOST_NAME.fullmatch(name) for name in names):
+        raise ValueError("it must be host names without a port, with commas between them")
+    return names

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_fields import LIST_LIMIT
-from cnr.api.openapi_bodies import Login, Push, PushForm
+from cnr.api.openapi_bodies import Login, Push, PushForm, Yank
 from cnr.domain import errors
 from cnr.domain.errors import CnrError
 
@@ -96,6 +96,7 @@ _ITEM: Final = {
     "updated_at": "2016-11-16T17:13:07.806579",
     "visibility": "public",
 }
+_YANKED: Final = {"package": SEED, "release": "2.2.1"}
 _CHANNEL: Final = {"current": "2.2.1", "name": "stable", "releases": ["2.2.1", "2.1.0"]}
 _FILE: Final = {
     "blob": _BLOB,
@@ -335,6 +336,24 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             {"name": "stable", "package": SEED, "release": "2.2.1", "status": "deleted"},
         ),
         errors=(_NO_PACKAGE, _NO_RELEASE, _NO_CHANNEL, _NO_MEMBER, *_WRITE),
+        exact=True,
+    ),
+    ("POST", RELEASE + "/yank"): Operation(
+        "packages",
+        "yank",
+        "Yank a release",
+        _json("It is yanked.", messages.Yanked, {**_YANKED, "status": "yanked", "reason": "loses data"}),
+        "It can be pulled by its exact version, and leaves ranges, the newest, lists, search. Repeated: a new reason.",
+        (_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *_WRITE),
+        body={JSON: (Yank, {"reason": "loses data"})},
+        exact=True,
+    ),
+    ("DELETE", RELEASE + "/yank"): Operation(
+        "packages",
+        "restore",
+        "Take a yank back",
+        _json("It is a release like any other.", messages.Yanked, {**_YANKED, "status": "restored", "reason": ""}),
+        errors=(_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *_WRITE),
         exact=True,
     ),
     ("POST", "/api/v1/users/login"): Operation(

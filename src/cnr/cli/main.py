@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "search": ("search", "Search packages by name, description and keywords."),
     "channel": ("channel", "Show and change channels."),
     "delete": ("delete", "Delete a release."),
+    "yank": ("yank", "Take a release out of ranges and search."),
     "inspect": ("inspect", "Look into a package."),
     "copy": ("copy", "Copy packages and images between registries."),
     "tag": ("tag", "Show, set and delete tags."),

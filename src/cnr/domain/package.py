@@ -1,24 +1,20 @@
 """A package as an OCI artifact: which layer of a manifest is its archive, and which manifest an archive gets."""
 
-from typing import Final
-
 from cnr.domain.archive import HELM, PackageContents
 from cnr.domain.chart import Chart
 from cnr.domain.errors import BadInput
 from cnr.domain.manifest import (
-    HELM_CHART_LAYER,
     HELM_CONFIG,
     Composed,
     Descriptor,
     Layer,
     Manifest,
+    chart_layer,
     helm_manifest,
     package_manifest,
 )
 from cnr.domain.names import Format, PackageName, parse_format
 from cnr.domain.version import Release
-
-_OLD_CHART_LAYER: Final = "application/tar+gzip"
 
 
 def package_layer(manifest: Manifest) -> tuple[Format, Descriptor] | None:
@@ -28,8 +24,8 @@ def package_layer(manifest: Manifest) -> tuple[Format, Descriptor] | None:
     """
     layers = manifest.layers or ()
     if manifest.config is not None and manifest.config.media_type == HELM_CONFIG:
-        charts = [layer for layer in layers if layer.media_type in (HELM_CHART_LAYER, _OLD_CHART_LAYER)]
-        return (HELM, charts[0]) if charts else None
+        chart = chart_layer(manifest)
+        return (HELM, chart) if chart else None
     kind = manifest.kind or ""
     if len(layers) != 1 or not kind.startswith(("application/vnd.cnr.", "application/vnd.appr.")):
         return None
@@ -45,13 +41,21 @@ def needs_helm_shape(contents: PackageContents, chart: Chart | None) -> bool:
 
 
 def compose(
-    package: PackageName, release: Release, format: Format, chart: Chart | None, layer: Layer, *, created_at: int
+    package: PackageName,
+    release: Release,
+    format: Format,
+    chart: Chart | None,
+    layer: Layer,
+    *,
+    created_at: int,
+    provenance: bytes | None = None,
 ) -> Composed:
     """The manifest that a server makes of a package: helm's own where helm sees it as `chart`, else an artifact's.
 
     `layer` is the archive that OCI serves, helm-shaped where `needs_helm_shape`. `created_at` in microseconds UTC.
+    `provenance` is a file about the chart, which becomes its second layer.
     Source: contracts/oci-helm.md 6.1.
     """
     if chart is None:
         return package_manifest(package, release, format, layer, created_at=created_at)
-    return helm_manifest(chart, layer, created_at=created_at)
+    return helm_manifest(chart, layer, created_at=created_at, provenance=provenance)

@@ -18,7 +18,11 @@ from cnr.registry.core import Bytes, Source
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A package that was looked into and may be published. `created_at` in microseconds UTC."""
+    """A package that was looked into and may be published. `created_at` in microseconds UTC.
+
+    `exact`: the manifest names these very bytes, whatever gzip of the same tar is there. `provenance`: a file about
+    them, which becomes the manifest's second layer.
+    """
 
     package: PackageName
     release: Release
@@ -26,6 +30,8 @@ class Push:
     source: Source
     contents: PackageContents
     created_at: int
+    exact: bool = False
+    provenance: bytes | None = None
 
     @property
     def chart(self) -> Chart | None:
@@ -69,7 +75,19 @@ def draft(push: Push, chart: Chart | None, held: Layer, shaped: SpooledArchive |
     Source: contracts/oci-helm.md 6.1.
     """
     layer = shaped.layer if shaped else held
-    made = compose(push.package, push.release, push.format, chart, layer, created_at=push.created_at)
-    config = Part(sha256(made.config), len(made.config), Bytes(made.config))
+    made = compose(
+        push.package,
+        push.release,
+        push.format,
+        chart,
+        layer,
+        created_at=push.created_at,
+        provenance=push.provenance,
+    )
     extra = (Part(shaped.layer.digest, shaped.layer.size, shaped),) if shaped else ()
-    return Draft(made, (config, *extra))
+    return Draft(made, (part_of(made.config), *extra, *([part_of(push.provenance)] if push.provenance else [])))
+
+
+def part_of(data: bytes) -> Part:
+    """A blob in memory."""
+    return Part(sha256(data), len(data), Bytes(data))

@@ -122,7 +122,8 @@ class Composer:
         index = await self.index(repository, release, formats) if len(formats) > 1 else None
         kept = await self._pushed_target(repository, before, formats) if isinstance(before, ReleaseTag) else None
         own = formats[HELM].manifest if HELM in formats else index or next(iter(formats.values())).manifest
-        return ReleaseTag(born=born, manifest=kept or own, index=index, formats=formats, removed=removed)
+        yanked = before.yanked if isinstance(before, ReleaseTag) else None
+        return ReleaseTag(born=born, manifest=kept or own, index=index, formats=formats, removed=removed, yanked=yanked)
 
     async def _pushed_target(self, repository: Repository, before: ReleaseTag, formats: Formats) -> Pointer | None:
         """What a client pointed the tag at, unless it is, or lists, the manifest of a format that goes or is replaced.

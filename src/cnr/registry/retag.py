@@ -153,6 +153,7 @@ class Retagger:
             index=await self._composer.index(repository, version, formats) if len(formats) > 1 else None,
             formats=formats,
             removed=left_behind(standing, formats, strict=move.wanted.policy.strict),
+            yanked=standing.yanked if isinstance(standing, ReleaseTag) else None,
         )
         _fitting(record)
         await self._composer.commit(repository, tag, move.seen, record, move.since)

@@ -77,6 +77,13 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     contents: tuple[TarDigest, ...] = ()
 
 
+class Yanked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That a release should not be used any more: since when, and why. It stays where it is, and leaves all choices."""
+
+    at: int
+    reason: str = ""
+
+
 class TagRecord(Stored, frozen=True, kw_only=True):
     """What is under tags/: one of the four kinds below."""
 
@@ -93,6 +100,7 @@ class ReleaseTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="re
     index: Pointer | None = None
     formats: dict[Format, FormatEntry] = {}
     removed: dict[Format, TarDigest] = {}
+    yanked: Yanked | None = None
     announced: Announced | None = None
 
 
