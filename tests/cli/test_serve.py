@@ -276,8 +276,9 @@ def test_an_idle_connection_is_kept_between_requests(tmp_path: Path) -> None:
 
 
 def test_the_old_commands_options(tmp_path: Path) -> None:
-    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], "--db-class", "appr.models.kv.etcd.db:EtcdDB")
-    assert (code, "this version stores on the filesystem only" in said) == (1, True)
+    old = ("--db-class", "appr.models.kv.etcd.db:EtcdDB")
+    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], *old, ETCD_HOST="127.0.0.1:1")
+    assert (code, said) == (1, "cnr: etcd at 127.0.0.1:1 cannot be reached\n")
     with serving(tmp_path, ["-m", "cnr.cli.main", "run-server"], "-b", "0.0.0.0", "-p", "0") as server:
         assert "http://0.0.0.0:" in server.said
 
