@@ -60,6 +60,7 @@ def pushed(**fields: Any) -> dict[str, Any]:
 
 LOGIN = {"user": {"username": "me", "password": "secret"}}
 AMBIGUOUS = Call({"release": "1.0.0", "media_type": "-"})
+WHY = {"reason": "loses data"}
 SPECIAL: dict[tuple[str, str], Call] = {
     ("list_packages", "400"): Call(query={"limit": "0"}),
     ("search_packages", "400"): Call(query={"limit": "0"}),
@@ -79,7 +80,12 @@ SPECIAL: dict[tuple[str, str], Call] = {
     ("remove_from_channel", "200"): Call({"release": "1.0.0"}),
     ("remove_from_channel", "507"): Call({"release": "1.0.0"}, fault=Fault.FULL),
     **{(name, "400"): Call({"name": "Upper"}) for name in ("yank", "restore")},
-    **{(name, "422"): Call({"release": "1"}) for name in ("yank", "restore")},
+    ("restore", "422"): Call({"release": "1"}),
+    ("yank", "200"): Call(body=WHY),
+    ("yank", "404"): Call({"name": "none"}, body=WHY),
+    ("yank", "422"): Call({"release": "1"}, body=WHY),
+    ("yank", "503"): Call(body=WHY, fault=Fault.FAIL),
+    ("yank", "507"): Call(body=WHY, fault=Fault.FULL),
     ("restore", "507"): Call({"release": "0.1.0"}, fault=Fault.FULL),
     ("login", "200"): Call(body=LOGIN),
     ("login", "400"): Call(body={}),

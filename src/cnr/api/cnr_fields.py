@@ -89,24 +89,20 @@ def push(fields: Mapping[str, Any], limits: Limits) -> Push:
 
     Source: contracts/cnr.md 2.4, "R order of checks".
     """
-    release = _text(fields, "release")
+    release = text_field(fields, "release")
     blob = fields.get("blob")
     if blob is None:
         raise InvalidUsage("the field blob is missing: the base64 of a gzipped tar")
     text = as_source(blob)
     if text is None:
         raise InvalidUsage("the field blob must be a string: the base64 of a gzipped tar")
-    format = parse_format(_text(fields, "media_type") if "media_type" in fields else DEFAULT_FORMAT)
+    format = parse_format(text_field(fields, "media_type") if "media_type" in fields else DEFAULT_FORMAT)
     metadata = _metadata(fields.get("metadata"), limits)
     return Push(parse_release(release), format, Decoded(text), forced(fields.get("force")), metadata)
 
 
-def optional_text(fields: Mapping[str, Any], name: str) -> str:
-    """The text of a field, empty where it is missing. Raises InvalidUsage for any other type, null too."""
-    return _text(fields, name) if name in fields else ""
-
-
-def _text(fields: Mapping[str, Any], name: str) -> str:
+def text_field(fields: Mapping[str, Any], name: str) -> str:
+    """The text of a field. Raises InvalidUsage where it is missing or of another type."""
     value = fields.get(name)
     if name not in fields:
         raise InvalidUsage(f"the field {name} is missing (a body that is no JSON object counts as none)")

@@ -46,7 +46,7 @@ class PushForm(msgspec.Struct, kw_only=True):
 class Yank(msgspec.Struct):
     """Why a release should not be used any more."""
 
-    reason: Annotated[str, Meta(max_length=1000)] = ""
+    reason: Annotated[str, Meta(max_length=1000)]
 
 
 class User(msgspec.Struct):

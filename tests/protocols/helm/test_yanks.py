@@ -82,7 +82,7 @@ def test_a_push_over_it_leaves_it_yanked(yanked: Tenant) -> None:
 
 
 def test_a_package_of_which_all_is_yanked(yanked: Tenant) -> None:
-    assert cnr(yanked, "POST", "/app/1.0.0/yank").status_code == 200
+    assert cnr(yanked, "POST", "/app/1.0.0/yank", json={"reason": ""}).status_code == 200
     assert yanked.index()["entries"] == {}
     assert yanked.http.get("/cnr/api/v1/packages", params={"namespace": yanked.name}).json() == []
     assert cnr(yanked, "GET", "/app/1.0.0/helm/pull").content == chart_file("app", "1.0.0")
@@ -96,9 +96,10 @@ def test_a_package_of_which_all_is_yanked(yanked: Tenant) -> None:
     [("/app/9.9.9/yank", 404), ("/nobody/1.0.0/yank", 404), ("/app/1/yank", 422), ("/A/1.0.0/yank", 400)],
 )
 def test_what_cannot_be_yanked(yanked: Tenant, path: str, status: int) -> None:
-    assert cnr(yanked, "POST", path).status_code == status
+    assert cnr(yanked, "POST", path, json={"reason": ""}).status_code == status
     assert cnr(yanked, "DELETE", path).status_code == status
-    assert cnr(yanked, "POST", "/app/1.0.0/yank", json={"reason": "x" * 1001}).status_code == 400
+    for wrong in ({"reason": "x" * 1001}, {"reason": None}, {}, ["loses data"]):
+        assert cnr(yanked, "POST", "/app/1.0.0/yank", json=wrong).status_code == 400
 
 
 @pytest.mark.parametrize("program", ["helm3", "helm4"])
