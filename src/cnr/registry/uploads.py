@@ -6,10 +6,12 @@ The session is deleted after the blob's record is written, so whoever gets an er
 request. A session that nobody touches is garbage collection's. Source: design/architecture.md, rule 9; ADR 021.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -232,10 +234,15 @@ class Uploads:
         return UploadPart(blob_id, size, running[-1].hexdigest()), running[0].hexdigest()
 
     async def _hashed(self, chunks: Chunks, updates: Sequence[Callable[[bytes], None]]) -> AsyncIterator[bytes]:
+        """The chunks in larger pieces; each is hashed while it is stored and the next one arrives."""
+        hashing: asyncio.Task[None] | None = None
         async for piece in gathered(chunks):
-            for update in updates:
-                await self._core.work(len(piece), lambda update=update, piece=piece: update(piece))  # type: ignore[misc]
+            if hashing is not None:
+                await hashing
+            hashing = asyncio.create_task(self._core.work(len(piece), partial(_feed, updates, piece)))
             yield piece
+        if hashing is not None:
+            await hashing
 
     async def _read(self, parts: Sequence[UploadPart]) -> AsyncIterator[bytes]:
         for part in parts:
@@ -254,6 +261,11 @@ class _Arrived:
     data: bytes | None
     part: UploadPart
     digest: str
+
+
+def _feed(updates: Sequence[Callable[[bytes], None]], piece: bytes) -> None:
+    for update in updates:
+        update(piece)
 
 
 async def gathered(chunks: Chunks, size: int = _PIECE) -> AsyncIterator[bytes]:
