@@ -63,7 +63,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        # Instead of uvicorn's, which reads no more at 64 KiB: less than one read of the socket, so that each piece costs
+        # Instead of uvicorn's, which stops reading at 64 KiB: less than one read of the socket, so each piece costs
         # two system calls more, and the sender stands still while the application works. (Nothing is upgraded here.)
         if self.cycle.response_complete:
             return
