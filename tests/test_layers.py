@@ -14,7 +14,10 @@ SRC = Path(__file__).parents[1] / "src"
 
 STORE_INTERFACE = {f"cnr.store.{name}" for name in ("base", "keys", "records", "update", "views")}
 EVERYTHING = {"cnr"}
-ENTRIES = {f"cnr.cli.{name}" for name in ("serve", "worker", "storage", "import_", "export", "user", "store_options")}
+ENTRIES = {
+    f"cnr.cli.{name}"
+    for name in ("serve", "worker", "storage", "namespace", "import_", "export", "user", "store_options")
+}
 RULES: dict[str, set[str]] = {
     "cnr.domain": {"cnr.domain"},
     "cnr.store": {"cnr.domain", "cnr.store"},

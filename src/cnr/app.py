@@ -114,6 +114,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             spool_folder=config.spool,
             limits=config.limits,
             grace=timedelta(seconds=config.gc_grace),
+            policy=config.policy,
         )
         yield Registry(core)
 

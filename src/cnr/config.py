@@ -7,6 +7,7 @@ wins; an empty variable counts as absent. Source: contracts/cnr.md section 8 for
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,6 +16,7 @@ import platformdirs
 
 from cnr import setting_types as types
 from cnr.domain.limits import Limits
+from cnr.domain.policy import IMMUTABILITIES, Immutability, Policy
 
 DEFAULTS: Final = Limits()
 
@@ -53,6 +55,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_metadata: int
     gc_interval: int
     gc_grace: int
+    gc_untagged_after: int | None
+    immutability: Immutability
+    allow_force: bool
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of namespaces that have none of their own."""
+        after = self.gc_untagged_after
+        return Policy(self.immutability, self.allow_force, None if after is None else timedelta(seconds=after))
 
     @property
     def limits(self) -> Limits:
@@ -337,5 +348,29 @@ SETTINGS: Final = (
         ("CNR_GC_GRACE",),
         "--gc-grace",
         "Seconds for which garbage collection spares what nothing names; the same on all servers of a store.",
+    ),
+    Setting(
+        "gc_untagged_after",
+        types.seconds_or_never,
+        "never",
+        ("CNR_GC_UNTAGGED_AFTER",),
+        "--gc-untagged-after",
+        "Seconds after which a manifest that a client pushed is collected if no tag names it and nothing refers to it.",
+    ),
+    Setting(
+        "immutability",
+        types.one_of(*IMMUTABILITIES),
+        "releases",
+        ("CNR_IMMUTABILITY",),
+        "--immutability",
+        "What may change after a push, where a namespace has no rule of its own: releases, strict or none.",
+    ),
+    Setting(
+        "allow_force",
+        types.yes_or_no,
+        "true",
+        ("CNR_ALLOW_FORCE",),
+        "--allow-force",
+        "Whether a push may replace a release with force, where a namespace has no rule of its own.",
     ),
 )

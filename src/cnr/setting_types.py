@@ -50,6 +50,15 @@ def plain(text: str) -> str:
     return text
 
 
+def seconds_or_never(text: str) -> int | None:
+    """A number of seconds, or None for never."""
+    if text.lower() == "never":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text[:12]) <= 10**9 and len(text) <= 12):
+        raise ValueError("use a number of seconds up to 1000000000, or never")
+    return int(text)
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """One of `words`, in any letter case."""
 

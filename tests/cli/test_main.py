@@ -21,7 +21,7 @@ CLIENT_VERBS = ("push", "pull", "show", "list", "search", "channel", "delete", "
 
 
 def test_every_verb_of_the_issue_is_in_the_table() -> None:
-    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage"}
+    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage", "namespace"}
     assert set(ALIASES.values()) <= set(VERBS)
 
 

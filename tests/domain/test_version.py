@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from semantic_version import Version
 
 from cnr.domain.errors import InvalidName, InvalidQuery, InvalidRelease
-from cnr.domain.names import parse_tag
+from cnr.domain.names import Tag, parse_tag
 from cnr.domain.version import (
     DEFAULT,
     Release,
     highest,
+    is_channel_name,
     is_release,
+    lenient_key,
+    lenient_of,
     order_key,
     parse_channel,
     parse_release,
@@ -147,3 +150,51 @@ def test_channels(text: str) -> None:
 def test_channels_that_are_none(text: str) -> None:
     with pytest.raises(InvalidName, match="channel"):
         parse_channel(text)
+
+
+@pytest.mark.parametrize("tag", ["v1.2", "1.0", "v1.2.3", "2", "v0", "1.0_b.1", "1.0-rc.1", "01.2.3"])
+def test_versions_that_only_helm_takes(tag: str) -> None:
+    assert lenient_of(tag) == tag.replace("_", "+")
+    assert release_of(tag) is None
+
+
+@pytest.mark.parametrize(
+    "tag", ["1.2.3", "1.0.0_b", "latest", "v", "1.", ".1", "1.2.3.4", "1_", "V1.2", "1.0-", "x1.0"]
+)
+def test_what_is_no_such_version(tag: str) -> None:
+    assert lenient_of(tag) is None
+
+
+@given(st.from_regex(r"v?[0-2](\.[0-2]){0,2}(-(a|1|10))?(\+[ab])?", fullmatch=True))
+def test_a_lenient_version_stands_right_behind_its_release(text: str) -> None:
+    lenient = lenient_of(text.replace("+", "_"))
+    if lenient is None:
+        return
+    core, *rest = re.split(r"(?=[-+])", text.removeprefix("v"), maxsplit=1)
+    release = ".".join([*core.split("."), "0", "0"][:3]) + "".join(rest)
+    assert order_key(release) < lenient_key(lenient)
+    others = [
+        f"{major}.{minor}.0{pre}{build}"
+        for major in "012"
+        for minor in "012"
+        for pre in ("", "-a", "-1")
+        for build in ("", "+a")
+    ]
+    for other in others:
+        if other != release:
+            assert (order_key(other) < order_key(release)) == (order_key(other) < lenient_key(lenient)), other
+
+
+@pytest.mark.parametrize(
+    ("tag", "may"),
+    [
+        ("stable", True),
+        ("v1.2", True),
+        ("1.2.3", False),
+        ("sha256-abc", False),
+        ("sha512-abc.sig", False),
+        ("sha", True),
+    ],
+)
+def test_what_a_channel_may_be_called(tag: str, may: bool) -> None:
+    assert is_channel_name(Tag(tag)) == may

@@ -163,8 +163,11 @@ def make(tmp_path: Path) -> Iterator[Make]:
         yield registry
 
 
-async def run(shared: Shared, make: Make, views: list[SqliteViews]) -> int:
-    """One schedule; how many pushes and deletes were done."""
+Act = Callable[[Registry, random.Random], Awaitable[None]]
+
+
+async def run(shared: Shared, make: Make, views: list[SqliteViews], act: Act = act) -> int:
+    """One schedule of `act`; how often that was done without an error."""
 
     def party(views: SqliteViews) -> Registry:
         turns = Turns(shared)

@@ -63,3 +63,9 @@ def test_a_record_that_cannot_be_read_shows_as_nothing(value: bytes) -> None:
     assert change_of(Record(keys.tag(APP, "1.0.0"), value, Version(1))).row is None
     with pytest.raises(DataCorrupt):
         records.decode(records.AnyTag, value)
+
+
+def test_a_release_that_only_helm_takes_for_one() -> None:
+    row = change_of(stored("v1.2_b", helm=entry(1))).row
+    assert isinstance(row, ReleaseRow)
+    assert (row.tag, row.release) == ("v1.2_b", "v1.2+b")

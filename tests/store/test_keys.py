@@ -23,6 +23,7 @@ def test_every_key_of_a_repository_splits_into_what_it_was_made_of(
     repository: Repository, tag: Tag, digest: Digest, subject: Digest, tar: str
 ) -> None:
     assert keys.split(keys.repo(repository)) == ("repos", repository, "")
+    assert keys.split(keys.policy(repository)) == ("policy", repository, "")
     assert keys.split(keys.tag(repository, tag)) == ("tags", repository, tag)
     assert keys.split(keys.manifest(repository, digest)) == ("manifests", repository, digest)
     assert keys.split(keys.blob(repository, digest)) == ("blobs", repository, digest)

@@ -461,3 +461,21 @@ async def test_search_takes_only_so_many_words(writer: Writer, views: SqliteView
     assert await search(views, f"{eight} missing") == [APP]
     assert await search(views, f"missing {eight}") == []
     assert await search(views, "word " * 50 + "missing") == [], "the same word again is no other word"
+
+
+async def test_a_release_that_only_helm_takes_is_in_no_list(writer: Writer, views: SqliteViews) -> None:
+    lenient = [writer.release(APP, version, HELM, description="lenient") for version in ("v1.0.0", "1.0", "v2")]
+    await writer.write(*lenient, writer.channel(APP, "stable", "v2", ("v2", "b")))
+    assert await views.names(limit=10) == []
+    assert await views.releases(APP) == ()
+    assert (await views.default(APP), await views.newest(APP)) == (None, 0)
+    assert await search(views, "lenient") == []
+    assert await views.packages(format=Format("helm"), limit=10) == []
+    assert await views.channels(APP) == []
+    assert await views.repositories(limit=10) == [APP]
+    await writer.write(writer.release(APP, "1.0.0", KPM))
+    assert [view.release for view in await views.releases(APP)] == ["1.0.0"]
+    await writer.write(writer.release(APP, "v1.0.0", KPM), writer.plain(APP, "1.0"), gone(APP, "v2"))
+    assert [view.release for view in await views.releases(APP)] == ["1.0.0"]
+    await writer.write(gone(APP, "v1.0.0"), gone(APP, "1.0.0"), gone(APP, "1.0"), gone(APP, "stable"))
+    assert (await views.repositories(limit=10), await views.names(limit=10)) == ([], [])

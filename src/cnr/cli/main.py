@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run a registry."),
     "import": ("import_", "Take over the packages of an old server."),
     "export": ("export", "Write a registry's packages as a backup."),
+    "namespace": ("namespace", "Show and set the rules of a namespace or a repository."),
     "storage": ("storage", "Look after a store: collect garbage."),
     "completion": ("completion", "Print the completion script of a shell."),
 }

@@ -15,14 +15,9 @@ from cnr.domain.archive import CHART, COMPOSE, HELM, REQUIREMENTS, PackageConten
 from cnr.domain.errors import InvalidArchive
 from cnr.domain.limits import MIB
 from cnr.domain.printable import printable
+from cnr.domain.version import HELM_VERSION
 from cnr.domain.yaml_text import Plain, Value, load
 
-_SEMVER = re.compile(
-    r"v?[0-9]{1,19}(\.[0-9]{1,19}){0,2}"
-    r"(-(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(\.(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?"
-    r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
-)
-"""What helm takes for a version: SemVer, but `v1.2` will do. Source: Masterminds/semver NewVersion."""
 CONFIG_LIMIT = MIB
 """Bytes of a chart as JSON. Its annotations go into the manifest too, which may have 4 MiB in all."""
 
@@ -176,7 +171,7 @@ def _check(chart: Chart) -> None:
         raise InvalidArchive(f"{CHART}: apiVersion must be v1 or v2")
     if not chart.name or "/" in chart.name:
         raise InvalidArchive(f"{CHART}: name is missing, or has a slash")
-    if not _SEMVER.fullmatch(chart.version) or len(chart.version) > 256:
+    if not HELM_VERSION.fullmatch(chart.version) or len(chart.version) > 256:
         raise InvalidArchive(f"{CHART}: version is missing, or no SemVer version")
     if chart.type not in ("", "application", "library"):
         raise InvalidArchive(f"{CHART}: type must be application or library")

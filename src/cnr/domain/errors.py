@@ -24,6 +24,7 @@ CnrError
 │   └── ChannelNotFound
 ├── Conflict               what is stored forbids it
 │   ├── ReleaseExists        this release already has this format
+│   ├── ReleaseRetired       it was deleted, and comes back as it was or not at all
 │   ├── NameTaken            the tag is in use for another kind of thing
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
 │   ├── BlobInUse            a manifest needs the blob
@@ -141,6 +142,10 @@ class Conflict(CnrError):
 
 class ReleaseExists(Conflict):
     """The release has this format, and force was not given. Details: `package`, `release`, `media_type`."""
+
+
+class ReleaseRetired(Conflict):
+    """A deleted release may only come back with the content it had. Details: `package`, `release`, `media_type`."""
 
 
 class NameTaken(Conflict):

@@ -238,5 +238,19 @@ def blobs_of(manifest: Manifest) -> list[Digest]:
     return list(dict.fromkeys(descriptor.digest for descriptor in named))
 
 
+_ELSEWHERE = ("nondistributable", "foreign")
+
+
+def is_elsewhere(descriptor: Descriptor) -> bool:
+    """Whether what a descriptor names need not be in the repository. Source: OCI image-spec 1.1, layers."""
+    return bool(descriptor.urls) or any(word in descriptor.media_type for word in _ELSEWHERE)
+
+
+def needed_blobs(manifest: Manifest) -> list[Digest]:
+    """The blobs that a manifest's repository must have, each once."""
+    named = [*([manifest.config] if manifest.config else []), *(manifest.layers or ())]
+    return list(dict.fromkeys(descriptor.digest for descriptor in named if not is_elsewhere(descriptor)))
+
+
 def _reason(exc: Exception) -> str:
     return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)[:200]

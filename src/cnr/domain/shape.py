@@ -9,6 +9,11 @@ from cnr.domain.tar_reader import Member, TarReader
 FILE_LIMIT = MIB
 """Bytes of a describing file; a larger one is not read."""
 
+NAME_BYTES = 255
+"""Of a file's name, on any system in use."""
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(10))}
+)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _HELM_KINDS = frozenset("01234567")
 _REGULAR_MODES = frozenset({0, 0o100000})
@@ -47,6 +52,14 @@ def inner_parts(name: str) -> tuple[str, ...]:
     if "\\" in name and "/" not in name:
         name = name.replace("\\", "/")
     return tuple(part for part in name.split("/") if part not in ("", "."))
+
+
+def is_file_name(text: str) -> bool:
+    """Whether `text` names a file in a folder, and nothing else, on every system."""
+    plain = text.isprintable() and not text.startswith(" ") and not text.endswith((" ", "."))
+    if not plain or any(char in '/\\:*?"<>|' for char in text) or text.partition(".")[0].upper() in _DEVICES:
+        return False
+    return 0 < len(text.encode("utf-8", "surrogatepass")) <= NAME_BYTES
 
 
 class Survey:

@@ -26,6 +26,12 @@ _SEMVER = re.compile(
     rf"(?:-(?P<pre>{_PRE}(?:\.{_PRE})*))?"
     r"(?:\+(?P<build>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 )
+HELM_VERSION = re.compile(
+    r"v?(?P<core>[0-9]{1,19}(?:\.[0-9]{1,19}){0,2})"
+    rf"(?:-(?P<pre>{_PRE}(?:\.{_PRE})*))?"
+    r"(?:\+(?P<build>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+)
+"""What helm takes for a version: SemVer, but `v1.2` will do. Source: Masterminds/semver NewVersion."""
 _DIGEST_LIKE = re.compile(r"sha(?:256|512)-")
 
 
@@ -55,9 +61,31 @@ def release_of(tag: str) -> Release | None:
     return Release(text) if is_release(text) else None
 
 
-def belongs_to_digest(tag: str) -> bool:
-    """Whether a tag is one that clients make of a digest, for signatures and the like. It is never a channel."""
-    return _DIGEST_LIKE.match(tag) is not None
+LenientVersion = NewType("LenientVersion", str)
+"""A version that helm takes and CNR does not: `v1.2`, `1.0`. A tag of it is a release of a chart that has it."""
+
+
+def lenient_of(tag: str) -> LenientVersion | None:
+    """The version that a tag names for helm alone; None for a release, and for what is no version."""
+    text = tag.replace("_", "+")
+    return LenientVersion(text) if HELM_VERSION.fullmatch(text) and not is_release(text) else None
+
+
+def lenient_key(version: LenientVersion) -> bytes:
+    """Bytes that order a lenient version among releases: right behind the one that it equals. Total, as `order_key`."""
+    match = HELM_VERSION.fullmatch(version)
+    if match is None:
+        raise InvalidRelease("no version", version=version[:RELEASE_LIMIT])
+    parts = [part.lstrip("0") or "0" for part in match["core"].split(".")]
+    full = ".".join([*parts, "0", "0"][:3])
+    pre, build = match["pre"], match["build"]
+    text = full + (f"-{pre}" if pre else "") + (f"+{build}" if build else "")
+    return _key(text) + b"\x00" + version.encode()
+
+
+def is_channel_name(tag: Tag) -> bool:
+    """Whether a tag may be a channel: no release, and none of those that signatures hang on."""
+    return release_of(tag) is None and _DIGEST_LIKE.match(tag) is None
 
 
 def parse_channel(text: str) -> Channel:
@@ -65,7 +93,7 @@ def parse_channel(text: str) -> Channel:
     tag = parse_tag(text, what="channel's name")
     if release_of(tag):
         raise InvalidName(f"{text!r} is a version: a channel needs a name that is none")
-    if belongs_to_digest(text):
+    if _DIGEST_LIKE.match(text):
         raise InvalidName("a channel may not begin with sha256- or sha512-: such tags belong to signatures")
     return Channel(tag)
 
@@ -75,9 +103,13 @@ def order_key(release: str) -> bytes:
 
     Total over all releases: equal keys only for equal strings. Kept in views so that SQL can sort by it.
     """
-    match = _SEMVER.fullmatch(release)
+    return _key(release)
+
+
+def _key(text: str) -> bytes:
+    match = _SEMVER.fullmatch(text)
     if match is None:
-        raise InvalidRelease("not a SemVer version", version=release[:RELEASE_LIMIT])
+        raise InvalidRelease("not a SemVer version", version=text[:RELEASE_LIMIT])
     core = b"".join(_numeric(part) for part in match["core"].split("."))
     pre = match["pre"]
     pre_key = b"\x02" if pre is None else b"\x01" + b"".join(_identifier(part) for part in pre.split(".")) + b"\x00"

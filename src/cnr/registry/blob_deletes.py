@@ -9,13 +9,12 @@ import msgspec
 
 from cnr.domain.digest import Digest
 from cnr.domain.errors import BlobInUse, BlobUnknown, InvalidUsage
-from cnr.domain.manifest import parse_manifest
+from cnr.domain.manifest import needed_blobs, parse_manifest
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.gc_roots import each
 from cnr.registry.manifests import Manifests
-from cnr.registry.references import blob_digests
 from cnr.registry.tags import Tags
 from cnr.store import keys, records
 from cnr.store.records import BlobRecord, ContentsRecord, ManifestRecord
@@ -36,11 +35,9 @@ class BlobDeletes:
     async def delete(self, repository: Repository, digest: Digest) -> None:
         """Delete the blob. Raises BlobUnknown, and BlobInUse where anything needs it.
 
-        It is condemned first and looked for again, so that a manifest which comes meanwhile keeps it.
+        It is condemned first and looked for then, once, so that a manifest which comes meanwhile keeps it; readers
+        see no difference between a condemned blob and another.
         """
-        if await self._blobs.find(repository, digest) is None:
-            raise no_blob(digest)
-        await self._refuse_used(repository, digest)
         condemned = await self._condemn(repository, digest)
         try:
             await self._refuse_used(repository, digest)
@@ -87,7 +84,7 @@ class BlobDeletes:
             raise BlobInUse("a release of this repository is in this blob: delete that first", digest=digest)
 
     async def _is_released(self, repository: Repository, tars: set[str]) -> bool:
-        async for _, release in self._tags.releases(repository):
+        async for _, release in self._tags.releases(repository, lenient=True):
             if any(entry.tar_digest in tars for entry in release.formats.values()):
                 return True
         return False
@@ -102,7 +99,7 @@ def _names(data: bytes, digest: Digest) -> bool:
     except InvalidUsage:
         return False
     children = (child.digest for child in manifest.manifests or ())
-    return digest in (*blob_digests(manifest), *children)
+    return digest in (*needed_blobs(manifest), *children)
 
 
 def no_blob(digest: str) -> BlobUnknown:

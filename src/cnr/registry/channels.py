@@ -12,11 +12,13 @@ from cnr.domain.errors import (
     StoreUnavailable,
 )
 from cnr.domain.names import Channel, PackageName, Tag
-from cnr.domain.version import Release, is_release, order_key, release_of, resolve, tag_of
+from cnr.domain.version import Release, is_release, lenient_of, order_key, release_of, resolve, tag_of
 from cnr.registry.core import Core
+from cnr.registry.policies import Policies
 from cnr.registry.tags import Tags, no_release
+from cnr.registry.tombstones import is_tombstone
 from cnr.store import keys
-from cnr.store.records import TAG_LIMIT, AnyTag, ChannelTag, Member, TagRecord, encode
+from cnr.store.records import TAG_LIMIT, AnyTag, ChannelTag, DeletedTag, Member, TagRecord, encode
 from cnr.store.update import DELETE, Delete
 from cnr.store.views import ChannelView
 
@@ -27,8 +29,9 @@ _SUSPECTS: Final = 100
 class Channels:
     """Lists, moves and deletes channels of a package."""
 
-    def __init__(self, core: Core, tags: Tags) -> None:
+    def __init__(self, core: Core, policies: Policies, tags: Tags) -> None:
         self._core = core
+        self._policies = policies
         self._tags = tags
 
     async def all(self, package: PackageName) -> Sequence[ChannelView]:
@@ -48,15 +51,19 @@ class Channels:
         """Add `release` to the channel, made if needed, and point it there.
 
         Raises PackageNotFound, InvalidQuery (neither a version nor a range), ReleaseNotFound (also for a range:
-        a member is exact), NameTaken (a tag of another kind has the name), RecordFull.
+        a member is exact), NameTaken (a tag of another kind has the name, such as a chart's `1.0`, or had it and is
+        remembered), RecordFull.
         """
         await self._tags.require_package(package)
         member = await self._member(package, release)
         dead = await self._dead(package, name)
+        remembering = lenient_of(name) is not None and (await self._policies.of(package.repository)).strict
 
         def change(before: TagRecord | None) -> TagRecord:
-            if before is None or isinstance(before, ChannelTag):
-                kept = [m for m in before.members if m not in dead and m.tag != member.tag] if before else []
+            gone = isinstance(before, DeletedTag) and not (remembering and is_tombstone(before))
+            if before is None or gone or isinstance(before, ChannelTag):
+                old = before.members if isinstance(before, ChannelTag) else ()
+                kept = [m for m in old if m not in dead and m.tag != member.tag]
                 return _fitting(ChannelTag(current=member.tag, members=(*kept, member)))
             raise NameTaken(f"{name!r} is a tag of another kind in {package}: choose another channel name")
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from cnr.domain.errors import CnrError, OutcomeUnknown
 from cnr.domain.limits import Limits
+from cnr.domain.policy import DEFAULT, Policy
 from cnr.registry.catalog import Catalog
 from cnr.store import records
 from cnr.store.base import BlobStore, RecordNotFound, RecordStore
@@ -55,7 +56,7 @@ class Bytes:
 class Core:
     """The stores, the views, and the sources of time and chance. `clock` gives microseconds UTC, never twice the same.
 
-    `grace` is how long garbage collection spares what nothing names.
+    `grace` is how long garbage collection spares what nothing names. `policy` is for what has none of its own.
     """
 
     records: RecordStore
@@ -68,6 +69,7 @@ class Core:
     spool_folder: Path
     limits: Limits
     grace: timedelta = timedelta(hours=24)
+    policy: Policy = DEFAULT
 
     @property
     def trusted_us(self) -> int:

@@ -17,11 +17,14 @@ import msgspec
 from cnr.domain.digest import Digest
 from cnr.domain.errors import DataCorrupt, InvalidUsage, OutcomeUnknown
 from cnr.domain.names import Repository
+from cnr.domain.policy import DEFAULT, Policy
 from cnr.registry.core import Core
 from cnr.registry.gc_bytes import UnnamedBytes
 from cnr.registry.gc_report import Kind, Removed, Report
 from cnr.registry.gc_roots import Named, Roots, each, repositories
 from cnr.registry.manifests import Manifests
+from cnr.registry.policies import Policies
+from cnr.registry.tombstones import is_tombstone
 from cnr.store import keys, records
 from cnr.store.base import Record, Version, VersionConflict
 from cnr.store.records import (
@@ -70,6 +73,7 @@ class Collector:
     def __init__(self, core: Core, manifests: Manifests, grace: timedelta | None = None) -> None:
         self._core = core
         self._manifests = manifests
+        self._policies = Policies(core)
         self._grace_us = int((core.grace if grace is None else grace).total_seconds() * 1_000_000)
 
     async def collect(self, *, dry_run: bool = False, between: Callable[[], Awaitable[None]] = _go_on) -> Report:
@@ -83,7 +87,8 @@ class Collector:
             await between()
             removed = Removed()
             try:
-                await _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run).run()
+                policy = await self._policies.of(repository)
+                await _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run, policy).run()
             except _UNREADABLE as exc:
                 report.failed[repository] = exc.message
             if removed.records:
@@ -117,6 +122,7 @@ class _Sweep:
     grace_us: int
     removed: Removed
     dry_run: bool
+    policy: Policy = DEFAULT
     gone: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -129,21 +135,30 @@ class _Sweep:
     def _old(self, touched_at: int) -> bool:
         return touched_at <= self.core.clock() - self.grace_us
 
+    def _ago(self, age: timedelta) -> int:
+        return self.core.clock() - int(age.total_seconds() * 1_000_000)
+
     async def _tags(self) -> None:
-        """Delete what deleted releases left, and take back announcements of pushes that will not go on."""
+        """Delete what deleted releases left, and take back announcements of pushes that will not go on.
+
+        Under `strict` a tombstone stays for ever.
+        """
         async for found in each(self.core.records, keys.tags(self.repository)):
             record: Any = records.decode(AnyTag, found.value)
             if not isinstance(record, ReleaseTag | DeletedTag):
                 continue
             announced = record.announced
-            if isinstance(record, DeletedTag) and self._old(max(record.deleted_at, announced.at if announced else 0)):
+            kept = self.policy.strict and is_tombstone(record)
+            last_at = max(record.deleted_at, announced.at if announced else 0) if isinstance(record, DeletedTag) else 0
+            if isinstance(record, DeletedTag) and not kept and self._old(last_at):
                 await self._drop(found.key, found.version, "tags")
             elif announced is not None and self._old(announced.at) and not self.dry_run:
                 await self._swap(found, msgspec.structs.replace(record, announced=None))
 
     async def _manifests_and_contents(self) -> bool:
         """One round over those that no tag and no parent names; whether any went, so that children may follow."""
-        roots = Roots(self.core.records, self.manifests, self.repository)
+        stays = self._stays if self.policy.untagged_after is not None else None
+        roots = Roots(self.core.records, self.manifests, self.repository, stays)
         return await self._round(roots.of_manifests, (keys.manifests, keys.all_contents))
 
     async def _blobs(self) -> None:
@@ -169,6 +184,8 @@ class _Sweep:
         async for found in each(self.core.records, prefix):
             record: Condemnable = records.decode(_TYPES[prefix.partition("/")[0]], found.value)
             candidate = Condemned.of(found.key, found.version, record)
+            if isinstance(record, ManifestRecord) and not self.dry_run:
+                await self._note(found, record, named)
             if found.key in self.gone or not self._may_go(record) or _in_use(named, candidate):
                 continue
             if record.state == "condemned" or self.dry_run:
@@ -177,10 +194,27 @@ class _Sweep:
                 yield Condemned.of(found.key, version, record)
 
     def _may_go(self, record: Condemnable) -> bool:
-        """Whether it is old, and no manifest that a client pushed: those stay until somebody deletes them."""
+        """Whether it is old; of manifests that clients pushed, those that may go and were untagged for long enough."""
         if isinstance(record, ManifestRecord):
-            return record.origin == "server" and self._old(record.pushed_at)
+            return not self._stays(record)
         return self._old(record.touched_at)
+
+    def _stays(self, record: ManifestRecord) -> bool:
+        """Whether a manifest stays even if nothing names it."""
+        if not self._old(record.pushed_at):
+            return True
+        after = self.policy.untagged_after
+        if record.origin == "server":
+            return False
+        return after is None or not record.untagged_at or record.untagged_at > self._ago(after)
+
+    async def _note(self, found: Record, record: ManifestRecord, named: Named) -> None:
+        """Write down since when what a client pushed belongs to no tag, where that matters."""
+        tagged = keys.split(found.key).rest in named.tagged
+        if record.origin != "client" or self.policy.untagged_after is None or tagged != bool(record.untagged_at):
+            return
+        untagged_at = 0 if tagged else self.core.clock()
+        await self._swap(found, msgspec.structs.replace(record, untagged_at=untagged_at))
 
     async def _remove(self, condemned: Condemned) -> bool:
         """Delete the record if it is as condemned, then its bytes. Whether it went."""

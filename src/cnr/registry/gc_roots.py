@@ -5,7 +5,7 @@ still stands is seen.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from cnr.domain.digest import Digest, TarDigest
@@ -58,14 +58,15 @@ async def repositories(store: RecordStore) -> AsyncIterator[Repository]:
             del heads[kind]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Named:
-    """What tags and manifests of one repository name."""
+    """What tags and manifests of one repository name. `tagged`: what belongs to a tag, where that was asked for."""
 
     pointers: set[Pointer] = field(default_factory=set)
     tars: set[TarDigest] = field(default_factory=set)
     manifests: set[Digest] = field(default_factory=set)
     blobs: set[Digest] = field(default_factory=set)
+    tagged: set[Digest] = field(default_factory=set)
 
     def names(self, kind: str, rest: str, born: str) -> bool:
         """Whether a tag or another manifest names what is under this key."""
@@ -74,13 +75,54 @@ class Named:
         return rest in (self.tars if kind == "contents" else self.blobs)
 
 
-class Roots:
-    """Marks what is in use. `without` are manifests and contents to leave out, as a dry run has removed them."""
+@dataclass(slots=True)
+class _Graph:
+    """Who names whom among manifests, and who stays by itself."""
 
-    def __init__(self, store: RecordStore, manifests: Manifests, repository: Repository) -> None:
+    staying: set[Digest] = field(default_factory=set)
+    named: dict[Digest, list[Digest]] = field(default_factory=dict)
+    referrers: dict[Digest, list[Digest]] = field(default_factory=dict)
+
+    def add(self, digest: Digest, children: Iterable[Digest], subject: Digest | None, *, made: bool) -> None:
+        """A manifest. One that the server `made` belongs to its release's tag alone, not to what it refers to."""
+        self.named[digest] = [*children, *([subject] if subject else [])]
+        if subject is not None and not made:
+            self.referrers.setdefault(subject, []).append(digest)
+
+    def reached(self, roots: Iterable[Digest]) -> set[Digest]:
+        """`roots` and what belongs to them: what they name, what refers to them, and so on."""
+        waiting = list(roots)
+        seen = set(waiting)
+        while waiting:
+            digest = waiting.pop()
+            near = (*self.named.get(digest, ()), *self.referrers.get(digest, ()))
+            new = {each for each in near if each not in seen}
+            seen |= new
+            waiting += new
+        return seen
+
+    def referrers_of(self, subjects: Collection[Digest]) -> Iterable[Digest]:
+        return (each for subject in subjects for each in self.referrers.get(subject, ()))
+
+
+class Roots:
+    """Marks what is in use. `without` are manifests and contents to leave out, as a dry run has removed them.
+
+    `stays` says whether a manifest stays even if nothing names it. Without it no referrer is looked after, because
+    all that clients pushed stay anyway; with it, a referrer of what stays is in use, as a signature is.
+    """
+
+    def __init__(
+        self,
+        store: RecordStore,
+        manifests: Manifests,
+        repository: Repository,
+        stays: Callable[[ManifestRecord], bool] | None = None,
+    ) -> None:
         self._store = store
         self._manifests = manifests
         self._repository = repository
+        self._stays = stays
 
     async def of_manifests(self, without: Collection[str] = ()) -> Named:
         """What tags name, and manifests of manifests (an index its children, a referrer its subject)."""
@@ -101,17 +143,24 @@ class Roots:
         return named
 
     async def _add_manifests(self, named: Named, without: Collection[str]) -> None:
+        graph = _Graph()
         async for record in each(self._store, keys.manifests(self._repository)):
-            if record.key not in without and (manifest := await self._parsed(record)) is not None:
+            stored: ManifestRecord = records.decode(ManifestRecord, record.value)
+            if record.key not in without and (manifest := await self._parsed(record, stored)) is not None:
                 children = [child.digest for child in manifest.manifests or ()]
+                subject = manifest.subject.digest if manifest.subject else None
                 named.blobs.update(blobs_of(manifest), children)  # an index may name blobs too
-                named.manifests.update(children)
-                if manifest.subject is not None:
-                    named.manifests.add(manifest.subject.digest)
+                named.manifests.update(children, [subject] if subject else ())
+                if self._stays is not None:
+                    digest = Digest(keys.split(record.key).rest)
+                    graph.add(digest, children, subject, made=stored.origin == "server")
+                    graph.staying.update([digest] if self._stays(stored) else ())
+        if self._stays is not None:
+            named.tagged = graph.reached(pointer.digest for pointer in named.pointers)
+            named.manifests.update(graph.referrers_of(graph.reached(named.tagged | graph.staying)))
 
-    async def _parsed(self, record: Record) -> Manifest | None:
+    async def _parsed(self, record: Record, stored: ManifestRecord) -> Manifest | None:
         """The manifest in a record; None if it was deleted meanwhile. Raises DataCorrupt."""
-        stored: ManifestRecord = records.decode(ManifestRecord, record.value)
         try:
             return parse_manifest(await self._manifests.data(stored))
         except InvalidUsage:

@@ -5,19 +5,32 @@ to 3; contracts/oci-helm.md 1.4, 6.3, 6.4.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from cnr.domain.digest import Digest
-from cnr.domain.errors import Conflict, Denied, ManifestNotFound, ReferenceMissing, RepositoryNotFound
+from cnr.domain.errors import (
+    Conflict,
+    Denied,
+    ManifestNotFound,
+    ReferenceMissing,
+    RepositoryNotFound,
+    StoreUnavailable,
+)
 from cnr.domain.names import Repository, Tag
 from cnr.domain.version import order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
-from cnr.registry.references import Pushed, References
+from cnr.registry.policies import Policies
+from cnr.registry.references import INDEXES, Pushed, References
+from cnr.registry.release import FactsGone
 from cnr.registry.retag import Retagger, Wanted
 from cnr.registry.tags import Tags, afterwards
+from cnr.registry.tombstones import left_behind, tombstone
 from cnr.store import keys, records
 from cnr.store.records import (
     AnyTag,
@@ -35,6 +48,8 @@ from cnr.store.update import DELETE, KEEP, Delete, Keep
 ANNOTATIONS_LIMIT: Final = 8 * 1024
 """Bytes of annotations that a row of the referrers API repeats."""
 _PAGE: Final = 500
+_ATTEMPTS: Final = 5
+"""How often a manifest that garbage collection took meanwhile is stored anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +60,28 @@ class Found:
     record: ManifestRecord
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A manifest that was stored, and a time before that."""
+
+    pointer: Pointer
+    since: int
+
+
 class Images:
     """Pushes, finds and deletes manifests."""
 
-    def __init__(self, core: Core, tags: Tags, manifests: Manifests, references: References, retag: Retagger) -> None:
+    def __init__(
+        self,
+        core: Core,
+        policies: Policies,
+        tags: Tags,
+        manifests: Manifests,
+        references: References,
+        retag: Retagger,
+    ) -> None:
         self._core = core
+        self._policies = policies
         self._tags = tags
         self._manifests = manifests
         self._references = references
@@ -61,9 +93,8 @@ class Images:
         Raises ReferenceMissing and Immutable before anything is written, and RecordFull.
         """
         await self._references.require(repository, pushed.manifest)
-        wanted = await self._retag.plan(repository, tag, pushed.manifest, await self._known(repository, pushed))
-        pointer = await self._store(repository, pushed, durable=False)
-        await self._retag.point(repository, wanted, pointer)
+        wanted = await self._plan(repository, pushed, tag)
+        await self._point(repository, pushed, wanted, await self._store(repository, pushed, durable=False))
 
     async def put_by_digest(self, repository: Repository, pushed: Pushed, tags: Sequence[Tag]) -> list[Tag]:
         """Store a manifest and point all `tags` at it that may move: each is its own swap. Returns those.
@@ -71,29 +102,38 @@ class Images:
         Raises ReferenceMissing before anything is written.
         """
         await self._references.require(repository, pushed.manifest)
-        known = await self._known(repository, pushed)
         wanted: list[Wanted] = []
         for tag in dict.fromkeys(tags):
-            try:
-                wanted.append(await self._retag.plan(repository, tag, pushed.manifest, known))
-            except Denied:
-                continue
-        pointer = await self._store(repository, pushed, durable=True)
+            with suppress(Denied):
+                wanted.append(await self._plan(repository, pushed, tag))
+        stored = await self._store(repository, pushed, durable=True)
         moved = []
         for each in wanted:
-            try:
-                await self._retag.point(repository, each, pointer)
-            except (Denied, Conflict):
-                continue
-            moved.append(each.tag)
+            with suppress(Denied, Conflict):
+                await self._point(repository, pushed, each, stored)
+                moved.append(each.tag)
         return moved
 
-    async def _known(self, repository: Repository, pushed: Pushed) -> Pointer | None:
+    async def _plan(self, repository: Repository, pushed: Pushed, tag: Tag) -> Wanted:
         record = await self._manifests.get(repository, pushed.digest)
-        return Pointer(pushed.digest, record.born) if record else None
+        known = Pointer(pushed.digest, record.born) if record else None
+        policy = await self._policies.of(repository)
+        return await self._retag.plan(repository, tag, pushed.manifest, pushed.digest, known, policy)
 
-    async def _store(self, repository: Repository, pushed: Pushed, *, durable: bool) -> Pointer:
+    async def _point(self, repository: Repository, pushed: Pushed, wanted: Wanted, stored: _Stored) -> None:
+        """Point the tag at what was stored; store it again where garbage collection took it in between."""
+        for _ in range(_ATTEMPTS):
+            try:
+                await self._retag.point(repository, wanted, stored.pointer, stored.since)
+            except FactsGone:
+                stored, wanted = await self._store(repository, pushed, durable=False), replace(wanted, found=None)
+            else:
+                return
+        raise StoreUnavailable("what was written for this push was swept several times over; try again")
+
+    async def _store(self, repository: Repository, pushed: Pushed, *, durable: bool) -> _Stored:
         """The manifest and its row among the referrers; then look again whether what it names is there."""
+        since = self._core.clock()
         new = await self._manifests.get(repository, pushed.digest) is None
         pointer = await self._manifests.store(
             repository,
@@ -114,7 +154,7 @@ class Images:
             await self._manifests.refer(
                 repository, pushed.subject, pushed.digest, _row(pushed, pointer), durable=durable
             )
-        return pointer
+        return _Stored(pointer, since)
 
     async def get(self, repository: Repository, digest: Digest) -> Found:
         """The manifest of this digest. Raises ManifestNotFound, RepositoryNotFound."""
@@ -126,19 +166,21 @@ class Images:
     async def resolve(self, repository: Repository, tag: Tag, *, index: bool = False) -> Found:
         """What `tag` points at; with `index` a release's index over its formats, if it has one.
 
-        A channel is its current release. Raises ManifestNotFound, RepositoryNotFound.
+        A channel is its current release. An index that a client pushed there is everybody's. Raises ManifestNotFound,
+        RepositoryNotFound.
         """
         record = await self._tags.get(repository, tag)
         if isinstance(record, ChannelTag):
             record = await self._current(repository, record)
-        if isinstance(record, ReleaseTag) and index and record.index is not None:
-            found = await self._manifests.find(repository, record.index)
-            if found is not None:
-                return Found(record.index.digest, found)
         if isinstance(record, ReleaseTag | PlainTag):
-            found = await self._manifests.find(repository, record.manifest)
-            if found is not None:
-                return Found(record.manifest.digest, found)
+            target = await self._manifests.find(repository, record.manifest)
+            made = record.index if index and isinstance(record, ReleaseTag) else None
+            if made is not None and (target is None or target.media_type not in INDEXES):
+                found = await self._manifests.find(repository, made)
+                if found is not None:
+                    return Found(made.digest, found)
+            if target is not None:
+                return Found(record.manifest.digest, target)
         raise await self._missing(repository, tag)
 
     async def _current(self, repository: Repository, channel: ChannelTag) -> ReleaseTag | None:
@@ -161,7 +203,9 @@ class Images:
         Raises ManifestNotFound, RepositoryNotFound.
         """
         await self.resolve(repository, tag)
-        swap = await self._core.updater.update(keys.tag(repository, tag), AnyTag, partial(_deleted, self._core.clock()))
+        strict = (await self._policies.of(repository)).strict
+        change = partial(_deleted, self._core.clock(), strict)
+        swap = await self._core.updater.update(keys.tag(repository, tag), AnyTag, change)
         if isinstance(swap.before, ReleaseTag) and swap.before.formats:
             await self._tags.left(repository)
 
@@ -171,9 +215,10 @@ class Images:
         Raises ManifestNotFound, RepositoryNotFound.
         """
         record = await self._manifests.get(repository, digest)
+        strict = (await self._policies.of(repository)).strict
         removed = record is not None and await self._remove(repository, Pointer(digest, record.born))
         with afterwards(f"tags of {repository} that name a deleted manifest stay until they are swept"):
-            await self._sweep(repository, digest)
+            await self._sweep(repository, digest, strict)
         if not removed:
             raise await self._missing(repository, digest)
 
@@ -200,7 +245,7 @@ class Images:
         key = keys.referrer(repository, subject, pointer.digest)
         await self._core.updater.update(key, ReferrerRecord, change)
 
-    async def _sweep(self, repository: Repository, digest: Digest) -> None:
+    async def _sweep(self, repository: Repository, digest: Digest, strict: bool) -> None:
         """Take the deleted manifest out of all tags. A release loses that format; the others stay in the CNR view.
 
         Also what an earlier delete, of a server that stopped, left behind.
@@ -210,7 +255,8 @@ class Images:
             for entry in found:
                 record: TagRecord = records.decode(AnyTag, entry.value)
                 for pointer in await self._dead(repository, record, digest):
-                    await self._core.updater.update(entry.key, AnyTag, partial(_without, pointer, self._core.clock()))
+                    change = partial(_without, pointer, self._core.clock(), strict)
+                    await self._core.updater.update(entry.key, AnyTag, change)
                     was_package = was_package or isinstance(record, ReleaseTag)
             after = found[-1].key
         if was_package:
@@ -232,12 +278,11 @@ def _order(tag: Tag) -> bytes:
     return order_key(release) if release else b""
 
 
-def _deleted(at: int, before: TagRecord | None) -> TagRecord | Delete | Keep:
+def _deleted(at: int, strict: bool, before: TagRecord | None) -> TagRecord | Delete | Keep:
     if before is None or isinstance(before, DeletedTag):
         return KEEP
-    if isinstance(before, ReleaseTag) and before.formats:
-        contents = {token: entry.tar_digest for token, entry in before.formats.items()}
-        return DeletedTag(contents=contents, deleted_at=at)
+    if isinstance(before, ReleaseTag) and (strict or before.formats):
+        return tombstone(before, at)
     return DELETE
 
 
@@ -248,19 +293,17 @@ def _pointers(record: TagRecord) -> list[Pointer]:
     return [record.manifest] if isinstance(record, PlainTag) else []
 
 
-def _without(pointer: Pointer, at: int, before: TagRecord | None) -> TagRecord | Delete | Keep:
+def _without(pointer: Pointer, at: int, strict: bool, before: TagRecord | None) -> TagRecord | Delete | Keep:
     if before is None or pointer not in _pointers(before):
         return KEEP
     if not isinstance(before, ReleaseTag):
         return DELETE
     formats = {token: entry for token, entry in before.formats.items() if entry.manifest != pointer}
     if not formats and (before.formats or before.manifest == pointer):
-        return _deleted(at, before)
-    return ReleaseTag(
-        born=before.born,
-        manifest=before.manifest,
-        index=None if before.index == pointer else before.index,
-        formats=formats,
+        return _deleted(at, strict, before)
+    index = None if before.index == pointer else before.index
+    return msgspec.structs.replace(
+        before, index=index, formats=formats, removed=left_behind(before, formats, strict=strict), announced=None
     )
 
 

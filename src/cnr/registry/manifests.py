@@ -6,8 +6,8 @@ from typing import Literal
 import msgspec
 
 from cnr.domain.digest import Digest, sha256
-from cnr.domain.errors import DataCorrupt, InvalidManifest
-from cnr.domain.manifest import blobs_of, parse_manifest
+from cnr.domain.errors import DataCorrupt, InvalidManifest, InvalidUsage
+from cnr.domain.manifest import needed_blobs, parse_manifest
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Bytes, Core
@@ -61,7 +61,7 @@ class Manifests:
             if before.media_type != media_type:
                 raise InvalidManifest(f"this manifest is here already, as {before.media_type}", digest=digest)
             kept = "client" if "client" in (before.origin, origin) else "server"
-            return msgspec.structs.replace(before, origin=kept, pushed_at=wanted.pushed_at, state="live")
+            return msgspec.structs.replace(before, origin=kept, pushed_at=wanted.pushed_at, state="live", untagged_at=0)
 
         key = keys.manifest(repository, digest)
         durable = durable or self._core.facts_durable
@@ -83,21 +83,30 @@ class Manifests:
         return record
 
     async def complete(self, repository: Repository, pointer: Pointer) -> bool:
-        """Whether this manifest and every blob that it names are there; if so all of them are live now.
+        """Whether this manifest and every blob that it needs are there; if so all of them are live now.
 
         Ask it after something that garbage collection marks from names the manifest.
         """
+        record = await self.revive(repository, pointer)
+        if record is None:
+            return False
+        try:
+            manifest = parse_manifest(await self.data(record))
+        except InvalidUsage:
+            return True  # a client's own type of document: what it names was never looked for
+        return await self.present(repository, needed_blobs(manifest))
+
+    async def revive(self, repository: Repository, pointer: Pointer) -> ManifestRecord | None:
+        """The manifest that `pointer` names, live now; None if it is gone. Its blobs stay while it does."""
 
         def change(before: ManifestRecord | None) -> ManifestRecord | Keep:
-            if before is None or before.born != pointer.born or before.state == "live":
+            if before is None or before.born != pointer.born or (before.state == "live" and not before.untagged_at):
                 return KEEP
-            return msgspec.structs.replace(before, state="live")
+            return msgspec.structs.replace(before, state="live", untagged_at=0)
 
         key = keys.manifest(repository, pointer.digest)
         swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
-        if swap.after is None or swap.after.born != pointer.born:
-            return False
-        return await self.present(repository, blobs_of(parse_manifest(await self.data(swap.after))))
+        return swap.after if swap.after is not None and swap.after.born == pointer.born else None
 
     async def data(self, record: ManifestRecord) -> bytes:
         """The manifest's bytes."""

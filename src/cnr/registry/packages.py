@@ -10,6 +10,7 @@ from cnr.domain.names import Channel, Format, PackageName
 from cnr.domain.version import DEFAULT, RELEASE_LIMIT, Release, is_release, order_key, release_of, resolve, tag_of
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
+from cnr.registry.policies import Policies
 from cnr.registry.release import Composer, Formats
 from cnr.registry.tags import Tags, no_format, no_package, no_release
 from cnr.store import keys
@@ -44,8 +45,9 @@ class File:
 class Packages:
     """Reads and deletes releases. Publishing is in registry/publish.py."""
 
-    def __init__(self, core: Core, tags: Tags, blobs: Blobs, composer: Composer) -> None:
+    def __init__(self, core: Core, policies: Policies, tags: Tags, blobs: Blobs, composer: Composer) -> None:
         self._core = core
+        self._policies = policies
         self._tags = tags
         self._blobs = blobs
         self._composer = composer
@@ -157,7 +159,8 @@ class Packages:
                 raise no_format(package, release, format)
             return {other: entry for other, entry in formats.items() if other != token}
 
-        before, after = await self._composer.recompose(package, Release(release), without)
+        policy = await self._policies.of(package.repository)
+        before, after = await self._composer.recompose(package, Release(release), without, policy)
         if isinstance(after, DeletedTag):
             await self._tags.left(package.repository)
         assert isinstance(before, ReleaseTag)

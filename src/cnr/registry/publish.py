@@ -12,6 +12,7 @@ from cnr.domain.chart import summarize
 from cnr.domain.errors import ReleaseExists, StoreUnavailable
 from cnr.domain.manifest import MANIFEST_TYPE, Layer
 from cnr.domain.names import Format, PackageName
+from cnr.domain.policy import Policy
 from cnr.domain.version import Release, tag_of
 from cnr.registry.blobs import Blobs
 from cnr.registry.contents import Contents
@@ -19,6 +20,7 @@ from cnr.registry.core import Core, Source, together
 from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
+from cnr.registry.policies import Policies
 from cnr.registry.release import PLACEHOLDER, Composer, FactsGone, Formats, Recipe
 from cnr.registry.tags import Tags
 from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag, TagRecord
@@ -31,8 +33,11 @@ _SWEPT = "what was written for this push was swept several times over; try again
 class Publisher:
     """Makes releases out of pushed archives."""
 
-    def __init__(self, core: Core, tags: Tags, blobs: Blobs, manifests: Manifests, composer: Composer) -> None:
+    def __init__(
+        self, core: Core, policies: Policies, tags: Tags, blobs: Blobs, manifests: Manifests, composer: Composer
+    ) -> None:
         self._core = core
+        self._policies = policies
         self._tags = tags
         self._blobs = blobs
         self._manifests = manifests
@@ -53,29 +58,33 @@ class Publisher:
         """Publish the gzipped tar of `source` as `release` in `format`; everybody sees it when this returns.
 
         `created_at` is now unless given (an import keeps the old time). Raises InvalidArchive, TooLarge,
-        ReleaseExists (this release has this format, and no `force`), NameTaken, RecordFull.
+        ReleaseExists (this release has this format, and `force` is not given or not allowed), ReleaseRetired,
+        NameTaken, RecordFull.
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
         moment = created_at if created_at is not None else await self._now(package)
         push = Push(package, release, format, source, contents, moment)
         likely = _entry(push, PLACEHOLDER, _own(push), metadata)
-        await self._composer.check(package, release, _with(push, likely, force))
-        before, entry = await self._commit(push, metadata, force)
+        policy = await self._policies.of(package.repository)
+        await self._composer.check(package, release, _with(push, likely, force, policy), policy)
+        before, entry = await self._commit(push, metadata, force, policy)
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)
         return Published(package, release, format, entry)
 
     async def _commit(
-        self, push: Push, metadata: dict[str, Any] | None, force: bool
+        self, push: Push, metadata: dict[str, Any] | None, force: bool, policy: Policy
     ) -> tuple[TagRecord | None, FormatEntry]:
         """Write the facts and swap the release in; again where garbage collection took a fact in between."""
         for _ in range(_ATTEMPTS):
             begun_at = self._core.clock()
             entry = await self._facts(push, metadata)
-            recipe = _with(push, entry, force)
+            recipe = _with(push, entry, force, policy)
             with suppress(FactsGone):
-                before, _ = await self._composer.recompose(push.package, push.release, recipe, touched_at=begun_at)
+                before, _ = await self._composer.recompose(
+                    push.package, push.release, recipe, policy, touched_at=begun_at
+                )
                 return before, entry
         raise StoreUnavailable(_SWEPT)
 
@@ -127,12 +136,12 @@ def _own(push: Push) -> ContentsRecord:
     return ContentsRecord(digest=push.contents.digest, size=push.contents.size)
 
 
-def _with(push: Push, entry: FormatEntry, force: bool) -> Recipe:
+def _with(push: Push, entry: FormatEntry, force: bool, policy: Policy) -> Recipe:
     """Adds the pushed format, or raises ReleaseExists."""
 
     def recipe(formats: Formats) -> Formats:
-        if push.format in formats and not force:
-            raise _exists(push.package, push.release, push.format)
+        if push.format in formats and not (force and policy.may_force):
+            raise _exists(push.package, push.release, push.format, policy)
         return {**formats, push.format: entry}
 
     return recipe
@@ -151,9 +160,10 @@ def _entry(push: Push, pointer: Pointer, held: ContentsRecord, metadata: dict[st
     )
 
 
-def _exists(package: PackageName, release: Release, format: Format) -> ReleaseExists:
+def _exists(package: PackageName, release: Release, format: Format, policy: Policy) -> ReleaseExists:
+    way_out = "publish a new one or use force" if policy.may_force else "publish a new one (force is not allowed here)"
     return ReleaseExists(
-        f"{package} {release} already has the format {format}: releases are immutable, publish a new one or use force",
+        f"{package} {release} already has the format {format}: releases are immutable, {way_out}",
         package=str(package),
         release=release,
         media_type=format,

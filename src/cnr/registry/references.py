@@ -4,7 +4,6 @@ Source: OCI distribution 1.1, "Pushing manifests"; OCI image-spec 1.1; contracts
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +11,15 @@ import msgspec
 
 from cnr.domain.digest import Digest, parse_digest
 from cnr.domain.errors import InvalidManifest, InvalidUsage, ReferenceMissing
-from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, Descriptor, Manifest, parse_manifest
+from cnr.domain.manifest import (
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Descriptor,
+    Manifest,
+    is_elsewhere,
+    needed_blobs,
+    parse_manifest,
+)
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.manifests import Manifests
@@ -27,7 +34,6 @@ CLOSURE_LIMIT: Final = 50_000
 
 _SCHEMA_1: Final = "application/vnd.docker.distribution.manifest.v1+"
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
-_ELSEWHERE: Final = ("nondistributable", "foreign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +106,8 @@ def _check_shape(manifest: Manifest, known: str) -> None:
         parse_digest(descriptor.digest)
 
 
-def blob_digests(manifest: Manifest) -> Iterator[Digest]:
-    """Blobs that the repository must have for this manifest."""
-    return (blob.digest for blob in _blobs(manifest) if not _is_elsewhere(blob))
-
-
 def _blobs(manifest: Manifest) -> tuple[Descriptor, ...]:
     return (*([manifest.config] if manifest.config else []), *(manifest.layers or ()))
-
-
-def _is_elsewhere(descriptor: Descriptor) -> bool:
-    return bool(descriptor.urls) or any(word in descriptor.media_type for word in _ELSEWHERE)
 
 
 class References:
@@ -122,11 +119,9 @@ class References:
 
     async def require(self, repository: Repository, manifest: Manifest) -> None:
         """Raises ReferenceMissing unless all is there that `manifest` names itself. Writes nothing."""
-        missing = [
-            digest for digest in dict.fromkeys(blob_digests(manifest)) if not await self._is_blob(repository, digest)
-        ]
+        missing = [digest for digest in needed_blobs(manifest) if not await self._is_blob(repository, digest)]
         for child in manifest.manifests or ():
-            if not _is_elsewhere(child) and not await self._is_any(repository, child.digest):
+            if not is_elsewhere(child) and not await self._is_any(repository, child.digest):
                 missing.append(child.digest)
         if missing:
             raise ReferenceMissing("the repository lacks what this manifest names", missing=missing[:100])
@@ -140,11 +135,11 @@ class References:
         waiting = [manifest]
         while waiting:
             current = waiting.pop()
-            for digest in blob_digests(current):
+            for digest in needed_blobs(current):
                 if _new(digest, seen) and not await self._blobs.revive(repository, digest):
                     raise ReferenceMissing("the repository lost a blob of this manifest", missing=[digest])
             for child in current.manifests or ():
-                if not _is_elsewhere(child) and _new(child.digest, seen):
+                if not is_elsewhere(child) and _new(child.digest, seen):
                     waiting += await self._child(repository, child.digest)
 
     async def _child(self, repository: Repository, digest: Digest) -> list[Manifest]:

@@ -8,6 +8,7 @@ from cnr.registry.images import Images
 from cnr.registry.listing import Listing
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Packages
+from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
 from cnr.registry.pushed_formats import PushedFormats
 from cnr.registry.references import References
@@ -24,20 +25,21 @@ class Registry:
         self.core = core
         self.limits = core.limits
         self.catalog = core.catalog
+        self.policies = Policies(core)
         self.tags = Tags(core)
         self.blobs = Blobs(core)
         self.manifests = Manifests(core, self.blobs)
         composer = Composer(core, self.tags, self.blobs, self.manifests)
-        self.packages = Packages(core, self.tags, self.blobs, composer)
-        self.publisher = Publisher(core, self.tags, self.blobs, self.manifests, composer)
-        self.channels = Channels(core, self.tags)
+        self.packages = Packages(core, self.policies, self.tags, self.blobs, composer)
+        self.publisher = Publisher(core, self.policies, self.tags, self.blobs, self.manifests, composer)
+        self.channels = Channels(core, self.policies, self.tags)
         self.uploads = Uploads(core, self.blobs)
         self.blob_deletes = BlobDeletes(core, self.blobs, self.manifests, self.tags)
         self.listing = Listing(core, self.tags, self.manifests)
         formats = PushedFormats(core, self.blobs, self.manifests)
         retag = Retagger(core, self.tags, self.manifests, formats, composer)
         references = References(self.blobs, self.manifests)
-        self.images = Images(core, self.tags, self.manifests, references, retag)
+        self.images = Images(core, self.policies, self.tags, self.manifests, references, retag)
 
     async def ready(self) -> None:
         """Raises StoreUnavailable while the stores or the views cannot be used."""

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from typing import Final
 
 from cnr.domain.archive import HELM
-from cnr.domain.digest import Digest
-from cnr.domain.errors import Conflict, NameTaken, RecordFull, StoreUnavailable
-from cnr.domain.manifest import INDEX_TYPE, RELEASE_ARTIFACT, VERSION, Child, release_index
+from cnr.domain.digest import Digest, TarDigest
+from cnr.domain.errors import Conflict, NameTaken, RecordFull, ReleaseRetired, StoreUnavailable
+from cnr.domain.manifest import INDEX_TYPE, RELEASE_ARTIFACT, VERSION, Child, parse_manifest, release_index
 from cnr.domain.names import Format, PackageName, Repository, Tag
+from cnr.domain.policy import Policy
 from cnr.domain.version import Release, tag_of
 from cnr.registry.announce import Confirmation, announcing
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
+from cnr.registry.references import INDEXES
 from cnr.registry.tags import Tags
+from cnr.registry.tombstones import left_behind, may_come, tombstone
 from cnr.store import keys
 from cnr.store.records import (
     TAG_LIMIT,
@@ -55,26 +58,33 @@ class Composer:
         self._manifests = manifests
         self._confirmation = Confirmation(core, blobs, manifests)
 
-    async def check(self, package: PackageName, release: Release, recipe: Recipe) -> None:
+    async def check(self, package: PackageName, release: Release, recipe: Recipe, policy: Policy) -> None:
         """Raises what `recompose` would raise now, and writes nothing."""
         before = await self._tags.get(package.repository, tag_of(release))
-        _require_room(release, recipe(_formats(package, release, before)))
+        formats = _next(package, release, before, recipe, policy)
+        _require_room(release, formats, left_behind(before, formats, strict=policy.strict))
 
     async def recompose(
-        self, package: PackageName, release: Release, recipe: Recipe, *, touched_at: int | None = None
+        self,
+        package: PackageName,
+        release: Release,
+        recipe: Recipe,
+        policy: Policy,
+        *,
+        touched_at: int | None = None,
     ) -> tuple[TagRecord | None, TagRecord]:
         """Swap the release's record to the formats that `recipe` gives; none left: it is deleted.
 
         `touched_at` is a time before the first of the caller's facts was written. Returns what stood there and what
-        stands there now. Raises what `recipe` raises, NameTaken, RecordFull, and FactsGone where garbage collection
-        took one of those facts.
+        stands there now. Raises what `recipe` raises, NameTaken, RecordFull, ReleaseRetired where `policy` remembers
+        other content, and FactsGone where garbage collection took one of those facts.
         """
         repository, tag = package.repository, tag_of(release)
         since = touched_at if touched_at is not None else self._core.clock()
         while True:
             before = await self._tags.get(repository, tag)
-            formats = recipe(_formats(package, release, before))
-            wanted = await self._compose(repository, release, before, formats)
+            formats = _next(package, release, before, recipe, policy)
+            wanted = await self._compose(repository, release, before, formats, strict=policy.strict)
             try:
                 await self.commit(repository, tag, before, wanted, since)
             except Moved:
@@ -101,17 +111,34 @@ class Composer:
         await self._core.updater.update(key, AnyTag, _swap(expected, wanted))
 
     async def _compose(
-        self, repository: Repository, release: Release, before: TagRecord | None, formats: Formats
+        self, repository: Repository, release: Release, before: TagRecord | None, formats: Formats, *, strict: bool
     ) -> ReleaseTag | DeletedTag:
-        old = before.formats if isinstance(before, ReleaseTag) else {}
         if not formats:
-            contents = {token: entry.tar_digest for token, entry in old.items()}
-            return DeletedTag(contents=contents, deleted_at=self._core.clock())
-        _require_room(release, formats)
+            assert isinstance(before, ReleaseTag)
+            return tombstone(before, self._core.clock())
+        removed = left_behind(before, formats, strict=strict)
+        _require_room(release, formats, removed)
         born = before.born if isinstance(before, ReleaseTag) else self._core.new_id()
         index = await self.index(repository, release, formats) if len(formats) > 1 else None
-        target = formats[HELM].manifest if HELM in formats else index or next(iter(formats.values())).manifest
-        return ReleaseTag(born=born, manifest=target, index=index, formats=formats)
+        kept = await self._pushed_target(repository, before, formats) if isinstance(before, ReleaseTag) else None
+        own = formats[HELM].manifest if HELM in formats else index or next(iter(formats.values())).manifest
+        return ReleaseTag(born=born, manifest=kept or own, index=index, formats=formats, removed=removed)
+
+    async def _pushed_target(self, repository: Repository, before: ReleaseTag, formats: Formats) -> Pointer | None:
+        """What a client pointed the tag at, unless it is, or lists, the manifest of a format that goes or is replaced.
+
+        Source: contracts/oci-helm.md 6.3, "Tag target".
+        """
+        record = await self._manifests.find(repository, before.manifest)
+        if record is None or record.origin != "client":
+            return None
+        staying = {entry.manifest.digest for entry in formats.values()}
+        going = {entry.manifest.digest for entry in before.formats.values()} - staying
+        shown = {before.manifest.digest}
+        if going and record.media_type in INDEXES:
+            manifest = parse_manifest(await self._manifests.data(record))
+            shown.update(child.digest for child in manifest.manifests or ())
+        return None if going & shown else before.manifest
 
     async def index(self, repository: Repository, release: Release, formats: Formats) -> Pointer:
         """Write the index over `formats`, and its row among the referrers of the helm manifest."""
@@ -142,6 +169,21 @@ class Composer:
         return children
 
 
+def _next(package: PackageName, release: Release, before: TagRecord | None, recipe: Recipe, policy: Policy) -> Formats:
+    """The formats that `recipe` gives. Raises what it raises, NameTaken, and ReleaseRetired."""
+    old = _formats(package, release, before)
+    formats = recipe(old)
+    added = {token: entry.tar_digest for token, entry in formats.items() if token not in old}
+    if added and policy.strict and not may_come(before, added):
+        raise ReleaseRetired(
+            f"{package} {release} was deleted, and may only come back with the content it had: publish a new release",
+            package=str(package),
+            release=release,
+            media_type=next(iter(added)),
+        )
+    return formats
+
+
 def _formats(package: PackageName, release: Release, record: TagRecord | None) -> Formats:
     if record is None or isinstance(record, DeletedTag):
         return {}
@@ -152,8 +194,10 @@ def _formats(package: PackageName, release: Release, record: TagRecord | None) -
     )
 
 
-def _require_room(release: Release, formats: Formats) -> None:
-    record = ReleaseTag(born=PLACEHOLDER.born, manifest=PLACEHOLDER, index=PLACEHOLDER, formats=formats)
+def _require_room(release: Release, formats: Formats, removed: dict[Format, TarDigest]) -> None:
+    record = ReleaseTag(
+        born=PLACEHOLDER.born, manifest=PLACEHOLDER, index=PLACEHOLDER, formats=formats, removed=removed
+    )
     if len(encode(record)) > TAG_LIMIT:
         raise RecordFull(f"release {release} has no room for another format's metadata")
 

@@ -1,26 +1,33 @@
 """What a tag becomes when an OCI client points it at a manifest: a release, a channel or a plain tag.
 
-Decided once, at that PUT, from records alone. Source: contracts/oci-helm.md 6.3, 6.4 (3), (5), (9).
+Decided once, at that PUT, from records alone. A release's tag is a SemVer version, or one that helm takes for a
+version and that the chart has. Source: contracts/oci-helm.md 6.3, 6.4 (3), (5), (9).
 """
 
 from dataclasses import dataclass
 
 import msgspec
 
+from cnr.domain.archive import HELM
+from cnr.domain.digest import Digest
 from cnr.domain.errors import Immutable, RecordFull
 from cnr.domain.manifest import RELEASE_ARTIFACT, Manifest
-from cnr.domain.names import Repository, Tag
-from cnr.domain.version import Release, belongs_to_digest, order_key, release_of
+from cnr.domain.names import Format, Repository, Tag
+from cnr.domain.policy import Policy
+from cnr.domain.version import LenientVersion, Release, is_channel_name, lenient_of, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
-from cnr.registry.pushed_formats import Found, PushedFormats, package_layer
+from cnr.registry.pushed_formats import Found, PushedFormats, is_package
 from cnr.registry.release import Composer, FactsGone, Moved
 from cnr.registry.tags import Tags
+from cnr.registry.tombstones import left_behind, may_come, tombstone
 from cnr.store import keys
 from cnr.store.records import (
     TAG_LIMIT,
     AnyTag,
     ChannelTag,
+    DeletedTag,
+    FormatEntry,
     Member,
     PlainTag,
     Pointer,
@@ -32,20 +39,38 @@ from cnr.store.records import (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tag that may be pointed at a manifest. `release` where the tag is a version.
+    """A tag that may be pointed at a manifest, under the rules that held when this was asked for.
 
-    `found`: the formats that the manifest gives to the release; None where the tag pointed at it already, so that
-    nothing was looked into.
+    `version` is what the tag names, if it is a version. `found`: the formats that the manifest gives to it; None where
+    the tag pointed at it already, so that nothing was looked into.
     """
 
     tag: Tag
     manifest: Manifest
-    release: Release | None
+    version: Release | LenientVersion | None
     found: Found | None
+    policy: Policy
 
 
-_ATTEMPTS = 5
-"""How often facts that garbage collection took meanwhile are written anew."""
+Standing = ReleaseTag | DeletedTag | None
+"""A release as it stands, or what a deleted one left."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A release's tag about to move to `pointer`. `seen` is its record, `standing` what that means now."""
+
+    wanted: Wanted
+    pointer: Pointer
+    found: Found
+    seen: TagRecord | None
+    standing: Standing
+    since: int
+
+    @property
+    def old(self) -> dict[Format, FormatEntry]:
+        """The formats that the release has."""
+        return self.standing.formats if isinstance(self.standing, ReleaseTag) else {}
 
 
 class Retagger:
@@ -60,91 +85,123 @@ class Retagger:
         self._formats = formats
         self._composer = composer
 
-    async def plan(self, repository: Repository, tag: Tag, manifest: Manifest, pointer: Pointer | None) -> Wanted:
-        """What `tag` would become; `pointer` is the manifest if it is stored already. Writes nothing.
+    async def plan(
+        self,
+        repository: Repository,
+        tag: Tag,
+        manifest: Manifest,
+        digest: Digest,
+        known: Pointer | None,
+        policy: Policy,
+    ) -> Wanted:
+        """What `tag` would become; `known` is the manifest if it is stored already. Writes nothing.
 
-        Raises Immutable where the tag is a release of other content.
+        Raises Immutable where the tag is a release of other content, or was one and is remembered.
         """
-        release = release_of(tag)
-        if release is None:
-            return Wanted(tag, manifest, None, None)
-        before = await self._live(repository, await self._tags.get(repository, tag))
-        if before is not None and before.manifest == pointer:
-            return Wanted(tag, manifest, release, None)
-        found = await self._formats.find(repository, release, manifest)
-        _refuse_other(tag, before, found)
-        return Wanted(tag, manifest, release, found)
+        version = release_of(tag) or lenient_of(tag)
+        if version is None:
+            return Wanted(tag, manifest, None, None, policy)
+        before = await self._standing(repository, await self._tags.get(repository, tag))
+        if isinstance(before, ReleaseTag) and before.manifest == known:
+            return Wanted(tag, manifest, version, None, policy)
+        found = await self._formats.find(repository, version, manifest)
+        wanted = Wanted(tag, manifest, version, found, policy)
+        _refuse(wanted, before, found, digest)
+        return wanted
 
-    async def point(self, repository: Repository, wanted: Wanted, pointer: Pointer) -> None:
-        """Swap the tag's record. Raises Immutable, RecordFull."""
-        if wanted.release is not None:
-            await self._point_release(repository, wanted, wanted.release, pointer)
+    async def point(self, repository: Repository, wanted: Wanted, pointer: Pointer, since: int) -> None:
+        """Swap the tag's record. `since` is a time before the manifest was stored.
+
+        Raises Immutable, RecordFull, and FactsGone where garbage collection took the manifest or what it names.
+        """
+        while True:
+            try:
+                if wanted.version is None or not await self._point_release(repository, wanted, pointer, since):
+                    await self._point_other(repository, wanted, pointer, since)
+            except Moved:
+                continue
             return
-        member = None
-        if not belongs_to_digest(wanted.tag):
-            member = await self._member(repository, wanted.manifest, pointer)
+
+    async def _point_release(self, repository: Repository, wanted: Wanted, pointer: Pointer, since: int) -> bool:
+        """Make the tag a release; False where what is pushed makes it none. Raises Moved."""
+        assert wanted.version is not None
+        seen = await self._tags.get(repository, wanted.tag)
+        before = await self._standing(repository, seen)
+        if isinstance(before, ReleaseTag) and before.manifest == pointer:
+            return True
+        found = wanted.found
+        if found is None:
+            found = await self._formats.find(repository, wanted.version, wanted.manifest)
+        _refuse(wanted, before, found, pointer.digest)
+        if not _is_release(wanted.tag, found):
+            return False
+        await self._release(repository, _Move(wanted, pointer, found, seen, before, since))
+        return True
+
+    async def _release(self, repository: Repository, move: _Move) -> None:
+        """Swap the release in. Raises Moved, FactsGone, RecordFull."""
+        tag, old, standing = move.wanted.tag, move.old, move.standing
+        created_at = max(self._core.clock(), await self._core.catalog.newest_seen(repository) + 1)
+        entries = await self._formats.entries(repository, move.found, move.pointer, created_at=created_at)
+        formats = _merged(old, entries)
+        came_or_went = bool(formats) != bool(old)
+        version = Release(move.wanted.version or "")
+        record = ReleaseTag(
+            # who loses all formats goes out of its channels too, and comes back as another
+            born=self._core.new_id() if came_or_went or not isinstance(standing, ReleaseTag) else standing.born,
+            manifest=move.pointer,
+            index=await self._composer.index(repository, version, formats) if len(formats) > 1 else None,
+            formats=formats,
+            removed=left_behind(standing, formats, strict=move.wanted.policy.strict),
+        )
+        _fitting(record)
+        await self._composer.commit(repository, tag, move.seen, record, move.since)
+        if came_or_went and release_of(tag) is not None:
+            await (self._tags.arrived(repository, tag, created_at) if formats else self._tags.left(repository))
+
+    async def _point_other(self, repository: Repository, wanted: Wanted, pointer: Pointer, since: int) -> None:
+        """Make the tag a channel or a plain one. Raises Moved where it is a release by now, and FactsGone."""
+        allowed = None
+        if wanted.version is not None:
+            seen = await self._tags.get(repository, wanted.tag)
+            _refuse(wanted, await self._standing(repository, seen), {}, pointer.digest)
+            allowed = seen and seen.write
+        member = await self._member(repository, wanted, pointer)
 
         def change(before: TagRecord | None) -> TagRecord:
+            if isinstance(before, ReleaseTag | DeletedTag) and before.write != allowed:
+                raise Moved("the tag became a release meanwhile")
             if member is None:
                 return PlainTag(manifest=pointer)
             kept = before.members if isinstance(before, ChannelTag) else ()
             members = (*(each for each in kept if each.tag != member.tag), member)
             return _fitting(ChannelTag(current=member.tag, members=members))
 
+        slow = self._core.clock() - since >= self._core.trusted_us
+        if slow and await self._manifests.revive(repository, pointer) is None:
+            raise FactsGone("the manifest was swept; it is stored again")
         await self._core.updater.update(keys.tag(repository, wanted.tag), AnyTag, change)
+        if slow and await self._manifests.revive(repository, pointer) is None:
+            raise FactsGone("the manifest was swept; it is stored again")
 
-    async def _point_release(self, repository: Repository, wanted: Wanted, release: Release, pointer: Pointer) -> None:
-        since = self._core.clock()
-        created_at = max(since, await self._core.catalog.newest_seen(repository) + 1)
-        found, entries, attempts = wanted.found, None, _ATTEMPTS
-        while True:
-            seen = await self._tags.get(repository, wanted.tag)
-            before = await self._live(repository, seen)
-            if before is not None and before.manifest == pointer:
-                return
-            if found is None:
-                found = await self._formats.find(repository, release, wanted.manifest)
-            _refuse_other(wanted.tag, before, found)
-            if entries is None:
-                entries = await self._formats.entries(repository, found, pointer, created_at=created_at)
-            old = before.formats if before else {}
-            formats = {**old}
-            for format, entry in entries.items():
-                kept = old.get(format)
-                formats[format] = msgspec.structs.replace(kept, manifest=entry.manifest) if kept else entry
-            index = await self._composer.index(repository, release, formats) if len(formats) > 1 else None
-            born = before.born if before else self._core.new_id()
-            record = ReleaseTag(born=born, manifest=pointer, index=index, formats=formats)
-            _fitting(record)
-            try:
-                await self._composer.commit(repository, wanted.tag, seen, record, since)
-            except Moved:
-                continue
-            except FactsGone:
-                if (attempts := attempts - 1) == 0:
-                    raise
-                found, entries, since = None, None, self._core.clock()
-                continue
-            if formats and not old:
-                await self._tags.arrived(repository, wanted.tag, created_at)
-            return
-
-    async def _live(self, repository: Repository, record: TagRecord | None) -> ReleaseTag | None:
-        """The release as it stands, without formats whose manifest was deleted; None where nothing is left."""
+    async def _standing(self, repository: Repository, record: TagRecord | None) -> Standing:
+        """The release without formats whose manifest was deleted; those, or all of it, are only remembered."""
         if not isinstance(record, ReleaseTag):
-            return None
+            return record if isinstance(record, DeletedTag) else None
         formats = {
             format: entry
             for format, entry in record.formats.items()
             if await self._manifests.find(repository, entry.manifest) is not None
         }
         if not formats and await self._manifests.find(repository, record.manifest) is None:
-            return None
-        return msgspec.structs.replace(record, formats=formats)
+            return tombstone(record, self._core.clock())
+        return msgspec.structs.replace(record, formats=formats, removed=left_behind(record, formats, strict=True))
 
-    async def _member(self, repository: Repository, manifest: Manifest, pointer: Pointer) -> Member | None:
-        """The highest package release whose tag points at this manifest."""
-        if package_layer(manifest) is None and manifest.kind != RELEASE_ARTIFACT and manifest.manifests is None:
+    async def _member(self, repository: Repository, wanted: Wanted, pointer: Pointer) -> Member | None:
+        """The highest package release whose tag points at this manifest; None where the tag may be no channel."""
+        manifest = wanted.manifest
+        could = is_package(manifest) or manifest.kind == RELEASE_ARTIFACT or manifest.manifests is not None
+        if not could or not is_channel_name(wanted.tag):
             return None
         found: list[tuple[bytes, Member]] = []
         async for tag, record in self._tags.releases(repository):
@@ -154,17 +211,35 @@ class Retagger:
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _refuse_other(tag: Tag, before: ReleaseTag | None, found: Found) -> None:
-    """A release's tag moves to equal content, and to a manifest that only adds formats."""
-    if before is None:
+def _is_release(tag: Tag, found: Found) -> bool:
+    """Whether a version's tag is a release's: always if CNR takes it for one, else if its chart has that version."""
+    return release_of(tag) is not None or HELM in found
+
+
+def _merged(old: dict[Format, FormatEntry], new: dict[Format, FormatEntry]) -> dict[Format, FormatEntry]:
+    """The formats of a release whose tag moves. Of equal content only the manifest changes; no package has none."""
+    if not new:
+        return {}
+    formats = {**old}
+    for format, entry in new.items():
+        kept = old.get(format)
+        same = kept is not None and kept.tar_digest == entry.tar_digest
+        formats[format] = msgspec.structs.replace(kept, manifest=entry.manifest) if kept and same else entry
+    return formats
+
+
+def _refuse(wanted: Wanted, before: Standing, found: Found, digest: Digest) -> None:
+    """A release's tag moves to equal content, and to a manifest that only adds formats. Raises Immutable."""
+    contents = {format: packed.contents.tar_digest for format, packed in found.items()}
+    if wanted.policy.strict and not may_come(before, contents, digest):
+        raise Immutable(
+            f"the release {wanted.tag} was deleted, and may only come back with the content it had", tag=wanted.tag
+        )
+    if not isinstance(before, ReleaseTag) or wanted.policy.tags_move:
         return
-    same = all(
-        before.formats[format].tar_digest == packed.contents.tar_digest
-        for format, packed in found.items()
-        if format in before.formats
-    )
-    if not (found and before.formats and same):
-        raise Immutable(f"the release {tag} exists with other content: releases are immutable", tag=tag)
+    same = all(before.formats[format].tar_digest == tar for format, tar in contents.items() if format in before.formats)
+    if not (contents and before.formats and same):
+        raise Immutable(f"the release {wanted.tag} exists with other content: releases are immutable", tag=wanted.tag)
 
 
 def _fitting(record: ReleaseTag | ChannelTag) -> TagRecord:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from cnr.domain.errors import DataCorrupt
 from cnr.domain.names import Channel, Repository, Tag
-from cnr.domain.version import release_of
+from cnr.domain.version import lenient_of, release_of
 from cnr.store import keys, records
 from cnr.store.base import Record
 from cnr.store.records import ChannelTag, FormatEntry, PlainTag, ReleaseTag, Repo
@@ -54,7 +54,7 @@ def _tag(repository: Repository, tag: Tag, record: records.AnyTag) -> Row | None
 
 
 def _release(repository: Repository, tag: Tag, record: ReleaseTag) -> Row:
-    release = release_of(tag)
+    release = release_of(tag) or lenient_of(tag)
     if release is None:
         return PlainRow(repository, tag)
     entries = [record.formats[format] for format in sorted(record.formats)]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cnr.domain.errors import PackageNotFound, StoreTrouble
 from cnr.domain.names import Format, PackageName, Repository, Tag
-from cnr.domain.version import Release
+from cnr.domain.version import Release, release_of
 from cnr.registry.core import Core
 from cnr.store import keys, records
 from cnr.store.records import AnyTag, ReleaseTag, Repo, TagRecord
@@ -54,16 +54,20 @@ class Tags:
             raise no_package(package)
 
     async def releases(
-        self, repository: Repository, *, first_page: int = _PAGE
+        self, repository: Repository, *, first_page: int = _PAGE, lenient: bool = False
     ) -> AsyncIterator[tuple[Tag, ReleaseTag]]:
-        """Every live release with formats, from the records, in byte order of its tag; page by page."""
+        """Every live release with formats, from the records, in byte order of its tag; page by page.
+
+        `lenient`: also those that only helm takes for releases, such as `v1.2`.
+        """
         prefix = keys.tags(repository)
         after, limit = "", first_page
         while found := await self._core.records.scan(prefix, after=after, limit=limit):
             for entry in found:
                 record: TagRecord = records.decode(AnyTag, entry.value)
-                if isinstance(record, ReleaseTag) and record.formats:
-                    yield Tag(entry.key[len(prefix) :]), record
+                tag = Tag(entry.key[len(prefix) :])
+                if isinstance(record, ReleaseTag) and record.formats and (lenient or release_of(tag)):
+                    yield tag, record
             after, limit = found[-1].key, _PAGE
             await asyncio.sleep(0)
 

@@ -1,7 +1,7 @@
 """Every key of the record store. The only place that builds or splits one.
 
 repos/<repo>                        a repository ever written to: state, created_at
-policy/<repo or namespace>          visibility, immutability, quotas, grants
+policy/<repo or namespace>          what the operator decided for it: immutability, force, untagged manifests
 tags/<repo>/<tag>                   a release, channel, plain tag, or what a deleted release leaves
 manifests/<repo>/<digest>           an OCI manifest and its bytes
 blobs/<repo>/<digest>               which stored bytes a blob is
@@ -49,6 +49,11 @@ def _flat(repository: str) -> str:
 
 def repo(repository: Repository) -> str:
     return f"repos/{_flat(repository)}"
+
+
+def policy(path: str) -> str:
+    """Of a namespace, or of a repository by its `policy_path`."""
+    return f"policy/{_flat(path)}"
 
 
 def tag(repository: Repository, name: str) -> str:

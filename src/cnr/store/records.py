@@ -42,6 +42,18 @@ class Repo(Stored, frozen=True, kw_only=True):
     created_at: int
 
 
+class PolicyRecord(Stored, frozen=True, kw_only=True):
+    """policy/: what the operator set for a path; a field that is None is as the next shorter path or the server has it.
+
+    `untagged_after` in seconds. `below`: whether a longer path ever had a record, so that readers must look for it.
+    """
+
+    immutability: Literal["releases", "strict", "none"] | None = None
+    force: bool | None = None
+    untagged_after: int | Literal["never"] | None = None
+    below: bool = False
+
+
 class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One format of a release: what the CNR API calls a manifest.
 
@@ -72,13 +84,15 @@ class TagRecord(Stored, frozen=True, kw_only=True):
 class ReleaseTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="release"):
     """A release: one record, so that a push commits in one swap. `manifest` is what the OCI tag resolves to.
 
-    `index` is the server-made index of two and more formats; another index is none of this release's.
+    `index` is the server-made index of two and more formats; another index is none of this release's. `removed`:
+    under `strict`, formats that it lost and the tars that these had.
     """
 
     born: str
     manifest: Pointer
     index: Pointer | None = None
     formats: dict[Format, FormatEntry] = {}
+    removed: dict[Format, TarDigest] = {}
     announced: Announced | None = None
 
 
@@ -103,9 +117,13 @@ class PlainTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="plai
 
 
 class DeletedTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
-    """What a deleted release leaves: the tar digests it had, per format. Or the place of a release to come."""
+    """What a deleted release leaves: the tars it had, per format, and the manifest that its tag resolved to.
+
+    Or, without both, the place of a release to come.
+    """
 
     contents: dict[Format, TarDigest] = {}
+    manifest: Digest | None = None
     deleted_at: int = 0
     announced: Announced | None = None
 
@@ -114,7 +132,10 @@ AnyTag = ReleaseTag | ChannelTag | PlainTag | DeletedTag
 
 
 class ManifestRecord(Stored, frozen=True, kw_only=True):
-    """An OCI manifest: its bytes up to INLINE_MANIFEST, above that `blob_id` names them."""
+    """An OCI manifest: its bytes up to INLINE_MANIFEST, above that `blob_id` names them.
+
+    `untagged_at`: when garbage collection first saw that it belongs to no tag; 0 while it does, or nobody asked.
+    """
 
     born: str
     media_type: str
@@ -123,6 +144,7 @@ class ManifestRecord(Stored, frozen=True, kw_only=True):
     origin: Literal["client", "server"]
     state: Literal["live", "condemned"] = "live"
     subject: Digest | None = None
+    untagged_at: int = 0
     data: bytes | None = None
     blob_id: str | None = None
 
@@ -204,6 +226,7 @@ _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
     for kind in (
         Repo,
+        PolicyRecord,
         AnyTag,
         ManifestRecord,
         BlobRecord,

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
-from cnr.domain.version import Release
+from cnr.domain.version import LenientVersion, Release
 from cnr.store.base import Cursor, Version
 
 VIEWS_FORMAT: Final = 1
@@ -38,11 +38,11 @@ class FormatRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRow:
-    """A live release of a repository."""
+    """A live release of a repository. One that only helm takes for a release is in no list of the CNR view."""
 
     repository: Repository
     tag: Tag
-    release: Release
+    release: Release | LenientVersion
     born: str
     formats: tuple[FormatRow, ...]
     description: str = ""

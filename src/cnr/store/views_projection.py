@@ -9,7 +9,7 @@ import sqlite3
 import msgspec
 
 from cnr.domain.names import Channel, PackageName, Repository, Tag
-from cnr.domain.version import order_key, release_of
+from cnr.domain.version import LenientVersion, is_release, lenient_key, order_key, release_of
 from cnr.store import keys
 from cnr.store.base import Cursor, Version
 from cnr.store.views import Change, ChannelRow, FormatRow, ReleaseRow, RepoRow
@@ -31,6 +31,10 @@ INSERT INTO package_formats VALUES (?, ?, 1) ON CONFLICT (format, name) DO UPDAT
 """
 _COUNT_DOWN = "UPDATE package_formats SET releases = releases - 1 WHERE format = ? AND name = ?"
 _UNCOUNTED = "DELETE FROM package_formats WHERE format = ? AND name = ? AND releases = 0"
+
+
+LENIENT = 2
+"""In the column `releases.shown`: a release that only helm takes for one. (0: without formats; 1: a CNR release.)"""
 
 
 def decode_formats(stored: bytes) -> tuple[FormatRow, ...]:
@@ -104,11 +108,14 @@ class Projection:
             self._db.execute("DELETE FROM members WHERE repository = ? AND name = ?", (repository, tag))
 
     def _add_release(self, row: ReleaseRow) -> None:
-        sort = order_key(row.release)
+        sort = _sort(row.release)
         newest = max((found.created_at for found in row.formats), default=0)
         formats = msgspec.msgpack.encode(sorted(row.formats, key=lambda found: found.format))
-        values = (row.repository, bool(row.formats), sort, row.release, row.born, newest, formats)
+        shown = bool(row.formats) if is_release(row.release) else LENIENT
+        values = (row.repository, shown, sort, row.release, row.born, newest, formats)
         self._db.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        if shown == LENIENT:
+            return
         if row.formats and (row.description or row.keywords):
             about = (row.repository, sort, "\n".join(row.keywords), row.description)
             self._db.execute("INSERT INTO abouts VALUES (?, ?, ?, ?)", about)
@@ -116,7 +123,12 @@ class Projection:
         self._set_live(row.repository, row.tag, row.born)
 
     def _remove_release(self, repository: Repository, tag: Tag) -> None:
-        sort = order_key(tag.replace("_", "+"))
+        sort = _sort(tag.replace("_", "+"))
+        if release_of(tag) is None:
+            self._db.execute(
+                "DELETE FROM releases WHERE repository = ? AND shown = ? AND sort = ?", (repository, LENIENT, sort)
+            )
+            return
         found = self._db.execute(_FORMATS_OF, (repository, sort)).fetchone()
         self._db.execute(_DELETE, (repository, sort))
         self._db.execute("DELETE FROM abouts WHERE repository = ? AND sort = ?", (repository, sort))
@@ -204,6 +216,10 @@ class Projection:
         if about is not None:
             sql = "INSERT INTO about (rowid, keywords, description) VALUES (?, ?, ?)"
             self._db.execute(sql, (package_id, *about))
+
+
+def _sort(version: str) -> bytes:
+    return order_key(version) if is_release(version) else lenient_key(LenientVersion(version))
 
 
 def _stale(found: tuple[int, ...] | None, version: Version | None) -> bool:

@@ -1,0 +1,55 @@
+"""What the operator of a registry decides for a namespace: what may change after it was published, and what goes.
+
+Source: contracts/oci-helm.md 6.4 (5), (8).
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal, get_args
+
+from cnr.domain.names import LIBRARY, Repository
+
+Immutability = Literal["releases", "strict", "none"]
+"""`releases`: a release's tag moves to other content by `force` only. `strict`: nor by that, and a deleted release
+comes back with the content that it had or not at all. `none`: any tag may move, as OCI clients are used to."""
+IMMUTABILITIES: Final[tuple[Immutability, ...]] = get_args(Immutability)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of one repository. `force`: whether it is allowed by name; ask `may_force`.
+
+    `untagged_after` is how long a manifest that a client pushed is kept when no tag names it and nothing refers to
+    it; None: until somebody deletes it.
+    """
+
+    immutability: Immutability = "releases"
+    force: bool = True
+    untagged_after: timedelta | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether a deleted release is remembered."""
+        return self.immutability == "strict"
+
+    @property
+    def tags_move(self) -> bool:
+        """Whether a release's tag may be pointed at other content."""
+        return self.immutability == "none"
+
+    @property
+    def may_force(self) -> bool:
+        """Whether a CNR or ChartMuseum client may replace what is published."""
+        return self.force and not self.strict
+
+
+def policy_path(repository: Repository) -> str:
+    """The path under which a repository's rules are kept: a one-level repository `x` is `library/x`.
+
+    So the namespace `x` and the repository `x`, which is in another namespace, have rules of their own.
+    """
+    return repository if "/" in repository else f"{LIBRARY}/{repository}"
+
+
+DEFAULT: Final = Policy()
+"""The rules of a server that was told nothing."""

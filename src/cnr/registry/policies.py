@@ -1,0 +1,80 @@
+"""The rules that an operator set for namespaces and repositories. Read from records at every write, and never kept.
+
+A path's record wins, field by field, over those of its beginnings, and they over the server's settings. The first
+component's record says whether any longer path has one: where none has, a write reads one record.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from cnr.domain.names import Repository
+from cnr.domain.policy import Policy, policy_path
+from cnr.registry.core import Core, together
+from cnr.store import keys
+from cnr.store.records import PolicyRecord
+from cnr.store.update import KEEP, Keep
+
+
+class Policies:
+    """Reads and changes rules. What `change` acknowledged holds for every write that begins after it, on any server."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def of(self, repository: Repository) -> Policy:
+        """The rules of a repository, with nothing left open."""
+        return await self.at(policy_path(repository))
+
+    async def at(self, path: str) -> Policy:
+        """The rules at a path: of a namespace, or of a repository by its `policy_path`."""
+        first, *longer = _paths(path)
+        found = [await self.own(first)]
+        if found[0].below and longer:
+            found += await together(*map(self.own, longer))
+        policy = self._core.policy
+        for record in found:
+            policy = _over(policy, record)
+        return policy
+
+    async def own(self, path: str) -> PolicyRecord:
+        """What was set for exactly this path."""
+        return await self._core.read(keys.policy(path), PolicyRecord) or PolicyRecord()
+
+    async def change(self, path: str, change: Callable[[PolicyRecord], PolicyRecord]) -> None:
+        """Set the rules of exactly this path to what `change` makes of them. Raises StoreTrouble."""
+        first = next(_paths(path))
+        if first != path:
+            # before the longer path's record, or a reader could miss that
+            await self._core.updater.update(keys.policy(first), PolicyRecord, _below)
+
+        def own(before: PolicyRecord | None) -> PolicyRecord:
+            now = before or PolicyRecord()
+            return replace(change(now), below=now.below)
+
+        await self._core.updater.update(keys.policy(path), PolicyRecord, own)
+
+
+def _paths(path: str) -> Iterator[str]:
+    """Every beginning of a path, from its first component to itself."""
+    parts = path.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def _below(before: PolicyRecord | None) -> PolicyRecord | Keep:
+    if before is not None and before.below:
+        return KEEP
+    return replace(before or PolicyRecord(), below=True)
+
+
+def _over(policy: Policy, record: PolicyRecord) -> Policy:
+    """`policy` with what `record` sets."""
+    untagged = policy.untagged_after
+    if record.untagged_after is not None:
+        untagged = None if record.untagged_after == "never" else timedelta(seconds=record.untagged_after)
+    return Policy(
+        immutability=record.immutability or policy.immutability,
+        force=policy.force if record.force is None else record.force,
+        untagged_after=untagged,
+    )

@@ -1,0 +1,70 @@
+"""`cnr namespace` on a folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def on(cnr: Run, tmp_path: Path) -> Run:
+    """Runs a verb of `cnr namespace` on a new store."""
+    return lambda verb, *arguments: cnr("namespace", verb, *arguments, "--database-url", tmp_path / "data")
+
+
+def test_what_is_set_is_shown(on: Run) -> None:
+    assert on("show", "ns", "--output", "json").json == {
+        "path": "ns",
+        "immutability": "releases",
+        "force": True,
+        "untagged_after": None,
+        "set": {},
+    }
+    done = on("set", "ns", "--immutability", "none", "--no-force", "--untagged-after", "30d", "--output", "json").json
+    own = {"immutability": "none", "force": False, "untagged_after": 2_592_000}
+    assert done == {"path": "ns", **own, "set": own}
+    assert on("show", "ns/app", "--output", "json").json == {"path": "ns/app", **own, "set": {}}
+
+
+def test_a_repository_s_rule_wins_and_is_taken_back(on: Run) -> None:
+    on("set", "ns", "--immutability", "strict", "--untagged-after", "60")
+    assert on("set", "ns/app", "--immutability", "none", "--untagged-after", "never").code == 0
+    found = on("show", "ns/app", "--output", "json").json
+    assert (found["immutability"], found["untagged_after"]) == ("none", None)
+    assert found["set"] == {"immutability": "none", "untagged_after": "never"}
+    assert on("show", "ns/other", "--output", "json").json["immutability"] == "strict"
+    taken = on("set", "ns/app", "--unset", "immutability", "--unset", "untagged-after", "--output", "json").json
+    assert (taken["immutability"], taken["untagged_after"], taken["set"]) == ("strict", 60, {})
+
+
+def test_it_says_where_a_rule_comes_from(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNR_ALLOW_FORCE", "false")
+    monkeypatch.setenv("CNR_GC_UNTAGGED_AFTER", "90")
+    rows = [line.split() for line in on("set", "ns", "--immutability", "releases").out.splitlines()]
+    assert rows == [
+        ["RULE", "ns"],
+        ["immutability", "releases", "set", "here"],
+        ["force", "not", "allowed", "from", "above"],
+        ["untagged-after", "90", "s", "from", "above"],
+    ]
+
+
+@pytest.mark.parametrize("age", ["x", "-1", "1y", "d", "1.5", "", "9" * 5000, "\u0663"])
+def test_an_age_that_is_none(on: Run, age: str) -> None:
+    refused = on("set", "ns", "--untagged-after", age)
+    assert (refused.code, refused.out) == (2, "")
+    assert "use a number of seconds, 12h, 30d or never" in refused.err
+
+
+@pytest.mark.parametrize("path", ["NS", "a/../b", "", "a b", "a/" + "b" * 300])
+def test_a_path_that_is_none(on: Run, path: str) -> None:
+    refused = on("show", path)
+    assert (refused.code, refused.out) == (2, "")
+
+
+def test_contradictions(on: Run) -> None:
+    assert "nothing to set" in on("set", "ns").err
+    assert "contradicts" in on("set", "ns", "--immutability", "none", "--unset", "immutability").err
