@@ -16,7 +16,10 @@ STORE_INTERFACE = {f"cnr.store.{name}" for name in ("base", "keys", "records", "
 EVERYTHING = {"cnr"}
 ENTRIES = {
     f"cnr.cli.{name}"
-    for name in ("serve", "worker", "storage", "namespace", "import_", "export", "user", "store_options")
+    for name in (
+        *("serve", "worker", "storage", "namespace", "import_", "export", "store_options"),
+        *("user", "group", "grant", "token", "account_options"),
+    )
 }
 RULES: dict[str, set[str]] = {
     "cnr.domain": {"cnr.domain"},

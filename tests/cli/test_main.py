@@ -20,8 +20,11 @@ Run = Callable[..., Any]
 CLIENT_VERBS = ("push", "pull", "show", "list", "search", "channel", "delete", "inspect", "version", "completion")
 
 
+ACCOUNT_VERBS = ("user", "group", "grant", "token")
+
+
 def test_every_verb_of_the_issue_is_in_the_table() -> None:
-    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage", "namespace"}
+    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage", "namespace", *ACCOUNT_VERBS}
     assert set(ALIASES.values()) <= set(VERBS)
 
 

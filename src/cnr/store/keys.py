@@ -9,6 +9,11 @@ contents/<repo>/<tar digest>        which blob the CNR view serves for a tar
 referrers/<repo>/<subject>/<digest> a manifest that names <subject>
 uploads/<id>                        an open upload
 chunks/<id>/<n>                     a piece of a blob, where the engine has no files
+accounts/users/<name>               a user: password hash, groups, roles
+accounts/groups/<name>              a group: roles of its members
+accounts/tokens/<id>                a robot token: hash of its secret, scopes, expiry
+accounts/used/<id>                  when a robot token was used last, about
+accounts/signing                    the keys that sign bearer tokens
 meta/format                         the format that servers read and write
 meta/gc                             who collects garbage
 meta/gc-unnamed                     bytes that no record named when a collector looked
@@ -31,7 +36,11 @@ BLOBS = "blobs/"
 CONTENTS = "contents/"
 REFERRERS = "referrers/"
 UPLOADS = "uploads/"
-UNFED = (UPLOADS, "chunks/")
+USERS = "accounts/users/"
+GROUPS = "accounts/groups/"
+TOKENS = "accounts/tokens/"
+SIGNING = "accounts/signing"
+UNFED = (UPLOADS, "chunks/", "accounts/")
 """Prefixes whose changes the feed leaves out."""
 
 
@@ -112,6 +121,22 @@ def upload(upload_id: str) -> str:
 
 def chunk(blob_id: str, number: int) -> str:
     return f"chunks/{blob_id}/{number:08d}"
+
+
+def user(name: str) -> str:
+    return USERS + name
+
+
+def group(name: str) -> str:
+    return GROUPS + name
+
+
+def token(token_id: str) -> str:
+    return TOKENS + token_id
+
+
+def token_use(token_id: str) -> str:
+    return f"accounts/used/{token_id}"
 
 
 def split(key: str) -> Key:
