@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import pytest
 
+pytest_plugins = ["tests.services.object_stores"]
+
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
 
 

@@ -126,6 +126,25 @@ def distribution(folder: Path) -> Iterator[tuple[str, int]]:
         yield f"http://127.0.0.1:{port}", process.pid
 
 
+@contextmanager
+def etcd(folder: Path) -> Iterator[str]:
+    """An etcd of one member; yields its address as STORAGE takes it."""
+    port, peer = free_port(), free_port()
+    command = [
+        _tool("etcd"),
+        f"--data-dir={folder}/etcd",
+        f"--listen-client-urls=http://127.0.0.1:{port}",
+        f"--advertise-client-urls=http://127.0.0.1:{port}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-cluster=default=http://127.0.0.1:{peer}",
+        "--auto-compaction-retention=1h",
+    ]
+    with running(command, port, folder / "etcd.log"):
+        time.sleep(2)  # an election
+        yield f"etcd://127.0.0.1:{port}"
+
+
 def _tool(name: str) -> str:
     built = ":".join(str(each) for each in _PROGRAMS.glob("*"))
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:{built}")

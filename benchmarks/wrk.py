@@ -35,7 +35,7 @@ def rate(
     return float(found[1])
 
 
-def warm_rate(url: str, *, accept: str = "") -> float:
+def warm_rate(url: str, *, script: Path | None = None, accept: str = "") -> float:
     """As `rate`, after two seconds that do not count."""
-    rate(url, seconds=2, accept=accept)
-    return rate(url, accept=accept)
+    rate(url, seconds=2, script=script, accept=accept)
+    return rate(url, script=script, accept=accept)

@@ -7,11 +7,12 @@ import pytest
 
 from cnr.config import SETTINGS, Config, ConfigError, table
 from cnr.domain.limits import Limits
+from cnr.domain.store_url import StoreUrl
 
 
 def test_defaults() -> None:
     config = Config.load({})
-    assert (config.storage, config.host, config.port) == ("filesystem", "127.0.0.1", 5000)
+    assert (str(config.storage), config.host, config.port) == ("filesystem://", "127.0.0.1", 5000)
     assert config.database_url.is_absolute()
     assert config.database_url.name == "cnr-server"
     assert config.spool == config.database_url / "spool"
@@ -39,26 +40,66 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
 )
 @pytest.mark.parametrize("variable", ["STORAGE", "CNR_DB_CLASS", "APPR_DB_CLASS"])
 def test_the_filesystem_by_any_of_its_names(variable: str, name: str) -> None:
-    assert Config.load({variable: name}).storage == "filesystem"
+    config = Config.load({variable: name, "DATABASE_URL": "/data"})
+    assert config.records_url == StoreUrl.of_folder(Path("/data"))
 
 
-@pytest.mark.parametrize("name", ["redis", "etcd", "appr.models.kv.redis.db:RedisDB", "redis://localhost/0"])
-def test_a_store_that_is_not_there_yet_is_said_so(name: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        Config.load({"STORAGE": name})
-    assert str(caught.value) == f"STORAGE is {name!r}: this version stores on the filesystem only; use filesystem."
+@pytest.mark.parametrize(
+    ("env", "url"),
+    [
+        ({"STORAGE": "redis"}, "redis://localhost"),
+        ({"STORAGE": "redis", "REDIS_HOST": "db:6380"}, "redis://db:6380"),
+        ({"STORAGE": "appr.models.kv.redis.db:RedisDB", "REDIS_HOST": "db"}, "redis://db"),
+        ({"STORAGE": "etcd", "ETCD_HOST": "[::1]:2379"}, "etcd://[::1]:2379"),
+        ({"STORAGE": "redis://u:p@db:6380/3?timeout=1", "REDIS_HOST": "no"}, "redis://db:6380/3"),
+        ({"STORAGE": "rediss://db"}, "rediss://db"),
+        ({"STORAGE": "redis+sentinel://a:26379,b/main/1"}, "redis+sentinel://a:26379,b/main/1"),
+        ({"STORAGE": "etcd://a,b:2379/registry"}, "etcd://a,b:2379/registry"),
+        ({"STORAGE": "/data"}, "file:///data"),
+        ({"STORAGE": "file:///da%20ta"}, "file:///da%20ta"),
+    ],
+)
+def test_where_the_records_are(env: dict[str, str], url: str) -> None:
+    assert str(Config.load(env).records_url) == url
 
 
-@pytest.mark.parametrize("name", ["floppy", "s3", "cnr.models.kv.floppy.db:FloppyDB", "cnr.models.kv.redis.db", "../x"])
+def test_a_folder_in_storage_is_the_folder_of_everything() -> None:
+    assert Config.load({"STORAGE": "/data"}).database_url == Path("/data")
+    assert Config.load({"STORAGE": "/data", "DATABASE_URL": "/views"}).database_url == Path("/views")
+
+
+def test_where_the_blobs_are() -> None:
+    assert Config.load({}).blob_storage is None
+    assert str(Config.load({"BLOB_STORAGE": "s3://bucket/a/b"}).blob_storage) == "s3://bucket/a/b"
+    assert str(Config.load({"BLOB_STORAGE": "/files"}).blob_storage) == "file:///files"
+
+
+@pytest.mark.parametrize("name", ["floppy", "s3", "s3://bucket", "cnr.models.kv.redis.db", "../x", "redis:/x", "://"])
 def test_an_unknown_store_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="there is no such storage; use filesystem"):
         Config.load({"STORAGE": name})
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://user:se/cr@et@", "redis://user:secret@h:x/0?password=secret", "floppy://a:secret@b", "etcd://"]
+)
+def test_a_password_is_never_shown(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.load({"STORAGE": url})
+    assert "secret" not in str(caught.value)
+    assert "cr@et" not in str(caught.value)
+
+
+def test_the_settings_show_no_password() -> None:
+    config = Config.load({"STORAGE": "redis://user:secret@h/0?x=secret"})
+    assert config.records_url.password == "secret"
+    assert "secret" not in f"{config} {config.storage} {config.records_url!r}"
+
+
 def test_the_old_class_variable_wins_over_storage() -> None:
-    assert Config.load({"STORAGE": "floppy", "CNR_DB_CLASS": "filesystem"}).storage == "filesystem"
-    with pytest.raises(ConfigError, match="APPR_DB_CLASS is 'redis'"):
-        Config.load({"STORAGE": "filesystem", "APPR_DB_CLASS": "redis"})
+    assert Config.load({"STORAGE": "floppy", "CNR_DB_CLASS": "filesystem"}).storage.scheme == "filesystem"
+    with pytest.raises(ConfigError, match="APPR_DB_CLASS is 'tape'"):
+        Config.load({"STORAGE": "filesystem", "APPR_DB_CLASS": "tape"})
 
 
 @pytest.mark.parametrize("names", [("CNR_KV_PREFIX", "APPR_KV_PREFIX"), ("CNR_URI", "APPR_URI")])
@@ -102,7 +143,9 @@ def test_sizes(text: str, size: int) -> None:
         ("CNR_URI", "https://", "use an address such as"),
         ("CNR_TRUSTED_PROXIES", "10.0.0.0/8, proxy", "'proxy' is no IP address"),
         ("STORAGE", "filesystem:///data", "DATABASE_URL for the folder"),
-        ("BLOB_STORAGE", "s3://bucket", "leave it unset"),
+        ("BLOB_STORAGE", "redis://h", "use s3://bucket/prefix"),
+        ("REDIS_HOST", "a:b", "use a host"),
+        ("CNR_KV_PREFIX", "é", "printable ASCII"),
     ],
 )
 def test_a_bad_value_is_one_sentence_that_names_the_variable(variable: str, text: str, hint: str) -> None:

@@ -17,8 +17,20 @@ EVERYTHING = {"cnr"}
 ENTRIES = {
     f"cnr.cli.{name}"
     for name in (
-        *("serve", "worker", "storage", "namespace", "import_", "export", "store_options"),
-        *("user", "group", "grant", "token", "account_options"),
+        "serve",
+        "worker",
+        "storage",
+        "namespace",
+        "storage_migrate",
+        "storage_upgrade",
+        "import_",
+        "export",
+        "user",
+        "store_options",
+        "group",
+        "grant",
+        "token",
+        "account_options",
     )
 }
 RULES: dict[str, set[str]] = {

@@ -5,15 +5,17 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cnr.api import cnr as cnr_api
+from cnr.api import helm as helm_api
 from cnr.api import oci as oci_api
 from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
@@ -25,12 +27,13 @@ from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
 from cnr.registry.catalog import Catalog
+from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.core import Core
 from cnr.registry.gc import Collector
 from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
-from cnr.store.base import StoreRefused
-from cnr.store.open import open_store
+from cnr.store.base import BlobAddresses, StoreRefused
+from cnr.store.open import Stores, open_store
 from cnr.store.update import Updater
 from cnr.store.views_sqlite import SqliteViews
 
@@ -86,6 +89,37 @@ def by_first_segment(protocols: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIA
     return app
 
 
+AT_A_ROOT = frozenset({"v2", "cnr", "docs", "openapi.json", "version", "healthz", "readyz"})
+"""First segments that stay what they are where a host has the classic Helm repository at its root; and `/api/v1/`."""
+
+
+def by_host(hosts: Sequence[str], at_root: ASGIApp, others: ASGIApp) -> ASGIApp:
+    """Gives requests for `hosts` to `at_root`, but for the addresses of other protocols."""
+    names = frozenset(host.encode() for host in hosts)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        path: str = scope["path"]
+        here = host.partition(b":")[0].lower() in names
+        elsewhere = path.startswith("/api/v1/") or path[1:].partition("/")[0] in AT_A_ROOT
+        await (at_root if here and not elsewhere else others)(scope, receive, send)
+
+    return app
+
+
+async def open_stores(config: Config, pool: Executor, *, own_only: bool = False) -> Stores:
+    """The stores of `config`; as open_registry does."""
+    return await open_store(
+        config.records_url,
+        pool=pool,
+        blobs=config.blob_storage,
+        local=config.database_url,
+        own_only=own_only,
+        prefix=config.kv_prefix,
+        chunked_bytes=config.max_chunked_blob,
+    )
+
+
 @asynccontextmanager
 async def open_registry(config: Config, *, own_only: bool = False) -> AsyncIterator[Registry]:
     """The registry over the stores of `config`, for one event loop, while the block runs.
@@ -96,11 +130,13 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
     async with AsyncExitStack() as stack:
         pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="cnr")
         stack.callback(pool.shutdown)
-        stores = await open_store(config.database_url, pool=pool, own_only=own_only)
+        stores = await open_stores(config, pool, own_only=own_only)
         stack.push_async_callback(stores.close)
+        if config.blob_redirect is not None and not isinstance(stores.blobs, BlobAddresses):
+            raise StoreRefused("CNR_BLOB_REDIRECT needs files on an object store (BLOB_STORAGE)")
         views = SqliteViews(config.database_url)
         stack.push_async_callback(views.close)
-        catalog = Catalog(stores.records, views)
+        catalog = Catalog(stores.records, views, ChartEntries(stores.records, stores.blobs, config.limits))
         stack.push_async_callback(catalog.close)
         _make_spool(config.spool)
         ids = random_ids()
@@ -109,13 +145,14 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             blobs=stores.blobs,
             updater=Updater(stores.records, ids),
             catalog=catalog,
-            clock=strict_clock(),
+            clock=strict_clock(lambda: stores.clock() * 1000),
             new_id=ids,
             pool=pool,
             spool_folder=config.spool,
             limits=config.limits,
             grace=timedelta(seconds=config.gc_grace),
             policy=config.policy,
+            redirect_from=config.blob_redirect,
         )
         yield Registry(core)
 
@@ -199,7 +236,12 @@ class App:
             scheme=config.auth_scheme,
             public_url=config.public_url,
         )
-        app: ASGIApp = by_first_segment({"v2": oci, "token": oci}, cnr_api.adapter(registry, fields, site, authorize))
+        protocols: dict[str, ASGIApp] = {"v2": oci, "token": oci}
+        helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout)
+        protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
+        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize))
+        if config.helm_hosts:
+            app = by_host(config.helm_hosts, helm(context_path=""), app)
         app = EarlyAnswers(app)
         log = _open_access_log(config.access_log)
         if log is not None:

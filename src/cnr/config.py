@@ -4,6 +4,7 @@ A flag wins over the environment, the environment over the default; of several v
 wins; an empty variable counts as absent. Source: contracts/cnr.md section 8 for the old server's variables.
 """
 
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ import platformdirs
 from cnr import setting_types as types
 from cnr.domain.limits import Limits
 from cnr.domain.policy import IMMUTABILITIES, VISIBILITIES, Immutability, Policy, Visibility
+from cnr.domain.store_url import FILE, Host, StoreUrl, without_secrets
 
 DEFAULTS: Final = Limits()
 
@@ -29,13 +31,15 @@ class ConfigError(Exception):
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one server; sizes in bytes, paths absolute. `Config.load` is how to get one."""
 
-    storage: str
+    storage: StoreUrl
     database_url: Path
     spool: Path
     kv_prefix: str
-    redis_host: str
-    etcd_host: str
-    blob_storage: str
+    redis_host: Host
+    etcd_host: Host
+    blob_storage: StoreUrl | None
+    max_chunked_blob: int
+    blob_redirect: int | None
     allow_reset: bool
     host: str
     port: int
@@ -56,6 +60,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_metadata: int
     gc_interval: int
     gc_grace: int
+    helm_path: str
+    helm_hosts: tuple[str, ...]
     gc_untagged_after: int | None
     immutability: Immutability
     allow_force: bool
@@ -70,6 +76,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         after = self.gc_untagged_after
         age = None if after is None else timedelta(seconds=after)
         return Policy(self.immutability, self.allow_force, age, self.visibility)
+
+    @property
+    def records_url(self) -> StoreUrl:
+        """Where the records are. Its scheme is `file`, or that of a driver."""
+        if self.storage.scheme == types.FILESYSTEM:
+            return StoreUrl.of_folder(self.database_url)
+        hosts = {"redis": self.redis_host, "etcd": self.etcd_host}
+        if self.storage.hosts or self.storage.scheme not in hosts:
+            return self.storage
+        return dataclasses.replace(self.storage, hosts=(hosts[self.storage.scheme],))
 
     @property
     def limits(self) -> Limits:
@@ -130,7 +146,7 @@ class Setting:
         try:
             return self.parse(text)
         except ValueError as exc:
-            raise ConfigError(f"{source} is {text!r}: {exc}.") from None
+            raise ConfigError(f"{source} is {without_secrets(text)!r}: {exc}.") from None
 
     def _given(self, environ: Mapping[str, str], flags: Mapping[str, Any], above: Mapping[str, Any]) -> tuple[str, str]:
         if self.name in flags:
@@ -156,10 +172,12 @@ class Row:
 def table() -> Iterator[Row]:
     """Every setting, in the order of the documentation."""
     for setting in SETTINGS:
-        default = setting.default if isinstance(setting.default, str) else setting.default_text
-        yield Row(
-            setting.name, setting.env, setting.flag, default or "none", setting.help, setting.parse is types.yes_or_no
-        )
+        switch = setting.parse is types.yes_or_no
+        yield Row(setting.name, setting.env, setting.flag, _shown_default(setting) or "none", setting.help, switch)
+
+
+def _shown_default(setting: Setting) -> str:
+    return setting.default_text or (setting.default if isinstance(setting.default, str) else "")
 
 
 def _cores(above: Mapping[str, Any]) -> str:
@@ -168,6 +186,9 @@ def _cores(above: Mapping[str, Any]) -> str:
 
 
 def _data_folder(above: Mapping[str, Any]) -> str:
+    storage: StoreUrl = above["storage"]
+    if storage.scheme == FILE:
+        return storage.path
     return platformdirs.user_data_dir("cnr-server", appauthor=False)
 
 
@@ -180,7 +201,8 @@ SETTINGS: Final = (
         "filesystem",
         ("CNR_DB_CLASS", "APPR_DB_CLASS", "STORAGE"),
         "--storage",
-        "Where packages are kept: filesystem. (redis and etcd are known names, not available yet.)",
+        "Where packages are kept: filesystem, redis, etcd, or a URL: redis://user:password@host:6379/0, "
+        "redis+sentinel://host1,host2/master/0, etcd://host1,host2, a folder.",
     ),
     Setting(
         "database_url",
@@ -188,8 +210,8 @@ SETTINGS: Final = (
         _data_folder,
         ("DATABASE_URL",),
         "--database-url",
-        "The folder of the store.",
-        "the user's data folder, cnr-server in it",
+        "The folder of the store; with redis and etcd a local folder for what a server can make anew, one per server.",
+        "the folder in STORAGE, else the user's data folder, cnr-server in it",
     ),
     Setting(
         "spool",
@@ -202,21 +224,40 @@ SETTINGS: Final = (
     ),
     Setting(
         "kv_prefix",
-        types.plain,
+        types.key_prefix,
         "cnr/packages/",
         ("CNR_KV_PREFIX", "APPR_KV_PREFIX"),
         None,
-        "Prefix of keys in redis and etcd.",
+        "Prefix of keys in redis and etcd, so that several registries can share one.",
     ),
-    Setting("redis_host", types.plain, "localhost", ("REDIS_HOST",), None, "Host, or host:port, of redis."),
-    Setting("etcd_host", types.plain, "localhost", ("ETCD_HOST",), None, "Host, or host:port, of etcd."),
+    Setting(
+        "redis_host", types.host, "localhost", ("REDIS_HOST",), None, "Host, or host:port, where STORAGE is redis."
+    ),
+    Setting("etcd_host", types.host, "localhost", ("ETCD_HOST",), None, "Host, or host:port, where STORAGE is etcd."),
     Setting(
         "blob_storage",
-        types.unset,
+        types.blob_storage,
         "",
         ("BLOB_STORAGE",),
-        None,
-        "Not available yet: packages are kept where STORAGE says.",
+        "--blob-storage",
+        "Where large files are kept: s3://bucket/prefix, gs://…, az://… or a folder.",
+        "files beside the records, or records of redis and etcd",
+    ),
+    Setting(
+        "max_chunked_blob",
+        types.size,
+        "64MiB",
+        ("CNR_MAX_CHUNKED_BLOB",),
+        "--max-chunked-blob",
+        "Largest file in redis and etcd themselves; with BLOB_STORAGE there is no such limit.",
+    ),
+    Setting(
+        "blob_redirect",
+        types.size_or_off,
+        "off",
+        ("CNR_BLOB_REDIRECT",),
+        "--blob-redirect",
+        "From this size on, OCI clients are sent to the object store of BLOB_STORAGE for a file; off: never.",
     ),
     Setting(
         "allow_reset",
@@ -366,6 +407,22 @@ SETTINGS: Final = (
         ("CNR_GC_GRACE",),
         "--gc-grace",
         "Seconds for which garbage collection spares what nothing names; the same on all servers of a store.",
+    ),
+    Setting(
+        "helm_path",
+        types.path_segment,
+        "/helm",
+        ("CNR_HELM_PATH",),
+        "--helm-path",
+        "The path of the classic Helm repository and the ChartMuseum API.",
+    ),
+    Setting(
+        "helm_hosts",
+        types.host_names,
+        "",
+        ("CNR_HELM_HOSTS",),
+        "--helm-hosts",
+        "Host names, with commas, that have the classic Helm repository and the ChartMuseum API at their root, too.",
     ),
     Setting(
         "gc_untagged_after",

@@ -11,28 +11,75 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from cnr.domain.store_url import Host, StoreUrl
+
 _MIB: Final = 1024 * 1024
-STORES: Final = ("filesystem", "redis", "etcd")
 _OLD_STORE_CLASS: Final = re.compile(r"(?:cnr|appr)\.models\.kv\.(filesystem|redis|etcd)\.db:\w+", re.ASCII)
+FILESYSTEM: Final = "filesystem"
+NAMES: Final = (FILESYSTEM, "redis", "etcd")
+"""Stores that are known by their name alone; DATABASE_URL, REDIS_HOST or ETCD_HOST say where they are."""
+RECORD_SCHEMES: Final = ("file", "redis", "rediss", "redis+sentinel", "rediss+sentinel", "etcd", "etcds")
+BLOB_SCHEMES: Final = ("file", "s3", "gs", "az")
+
+_SEGMENT: Final = re.compile(r"/[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+_TAKEN: Final = frozenset({"v2", "api", "cnr", "docs", "version", "routes", "healthz", "readyz", "token"})
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
 
-def storage(text: str) -> str:
-    """A store's name, from the name, its URL, or the old server's class path."""
+def storage(text: str) -> StoreUrl:
+    """A store's URL, from the URL, a folder, a store's name, or the old server's class path.
+
+    Of a name alone there is a scheme and nothing else.
+    """
     old = _OLD_STORE_CLASS.fullmatch(text)
-    name = (old[1] if old else text.partition("://")[0]).lower()
-    if name not in STORES:
-        raise ValueError("there is no such storage; use filesystem")
-    if name != "filesystem":
-        raise ValueError("this version stores on the filesystem only; use filesystem")
-    if "://" in text:
+    name = old[1] if old else text
+    if name.lower() in NAMES:
+        return StoreUrl(name.lower())
+    if _is_path(text):
+        return StoreUrl.of_folder(folder(text))
+    scheme = text.partition("://")[0].lower()
+    if scheme == FILESYSTEM:
         raise ValueError("the filesystem has no URL; use filesystem, and DATABASE_URL for the folder")
-    return name
+    if "://" not in text or scheme not in RECORD_SCHEMES:
+        raise ValueError("there is no such storage; use filesystem, redis, etcd or a URL")
+    return _url(text)
 
 
-def unset(text: str) -> str:
-    """Nothing: a setting that has no value yet."""
-    if text:
-        raise ValueError("this version keeps packages where STORAGE says; leave it unset")
+def blob_storage(text: str) -> StoreUrl | None:
+    """The URL of a store of blobs, from the URL or a folder; None for none."""
+    if not text:
+        return None
+    if _is_path(text):
+        return StoreUrl.of_folder(folder(text))
+    if text.partition("://")[0].lower() not in BLOB_SCHEMES or "://" not in text:
+        raise ValueError("there is no such storage; use s3://bucket/prefix, gs://…, az://… or a folder")
+    return _url(text)
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "~/"))
+
+
+def _url(text: str) -> StoreUrl:
+    url = StoreUrl.parse(text)
+    if url.scheme != "file":
+        if not url.hosts:
+            raise ValueError("it names no host")
+        return url
+    if url.hosts or not url.path.startswith("/"):
+        raise ValueError("use a folder, or file:///folder")
+    return StoreUrl.of_folder(folder(url.path))
+
+
+def host(text: str) -> Host:
+    """A host with or without a port."""
+    return Host.parse(text)
+
+
+def key_prefix(text: str) -> str:
+    """What every key of a shared store begins with: up to 100 printable ASCII characters."""
+    if len(text) > 100 or not (text.isascii() and text.isprintable()):
+        raise ValueError("use up to 100 printable ASCII characters")
     return text
 
 
@@ -92,6 +139,16 @@ def size(text: str) -> int:
     return int(found[1]) << (" kmgt".index(found[2].lower() or " ") * 10)
 
 
+def size_or_off(text: str) -> int | None:
+    """Bytes as `size`, or None for off."""
+    if text.lower() == "off":
+        return None
+    try:
+        return size(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}, or off") from None
+
+
 def yes_or_no(text: str) -> bool:
     """A truth value."""
     if text.lower() in ("true", "yes", "on", "1"):
@@ -124,3 +181,20 @@ def networks(text: str) -> tuple[str, ...]:
 def size_text(size: int) -> str:
     """`size` bytes as a user would write it."""
     return f"{size // _MIB}MiB" if size % _MIB == 0 else f"{size // 1024}KiB"
+
+
+def path_segment(text: str) -> str:
+    """A path of one part, such as `/helm`, that no other protocol has."""
+    if not _SEGMENT.fullmatch(text):
+        raise ValueError("it must be one part of lower-case letters, digits and dashes after a slash, such as /helm")
+    if text[1:] in _TAKEN:
+        raise ValueError("another protocol has this path; choose one such as /helm")
+    return text
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Names of hosts, without ports."""
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if any(not _HOST_NAME.fullmatch(name) for name in names):
+        raise ValueError("it must be host names without a port, with commas between them")
+    return names

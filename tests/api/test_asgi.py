@@ -88,5 +88,5 @@ def test_a_server_refuses_an_unknown_storage_with_one_sentence(
 ) -> None:
     done = run_to_end("-m", "uvicorn", "cnr.api.asgi:app", "--port", "0", STORAGE="floppy")
     assert done.returncode != 0
-    assert "STORAGE is 'floppy': there is no such storage; use filesystem." in done.stderr
+    assert "STORAGE is 'floppy': there is no such storage; use filesystem, redis, etcd or a URL." in done.stderr
     assert "Traceback" not in done.stderr

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cnr.api import cnr_errors, oci_errors
+from cnr.api import cnr_errors, helm_errors, oci_errors
 from cnr.domain import errors
 from cnr.http.errors import ErrorTable, wire
 
@@ -17,7 +17,9 @@ def leaves(kind: type[errors.CnrError]) -> Iterator[type[errors.CnrError]]:
         yield from leaves(child)
 
 
-@pytest.mark.parametrize("table", [cnr_errors.ERRORS, oci_errors.ERRORS], ids=["cnr", "oci"])
+@pytest.mark.parametrize(
+    "table", [cnr_errors.ERRORS, oci_errors.ERRORS, helm_errors.ERRORS], ids=["cnr", "oci", "helm"]
+)
 @pytest.mark.parametrize("kind", sorted(leaves(errors.CnrError), key=str))
 def test_every_error_has_a_status_and_a_code(kind: type[errors.CnrError], table: ErrorTable) -> None:
     entry = wire(table, kind("why"))

@@ -78,6 +78,9 @@ SPECIAL: dict[tuple[str, str], Call] = {
     ("add_to_channel", "422"): Call({"release": "1.a.1"}),
     ("remove_from_channel", "200"): Call({"release": "1.0.0"}),
     ("remove_from_channel", "507"): Call({"release": "1.0.0"}, fault=Fault.FULL),
+    **{(name, "400"): Call({"name": "Upper"}) for name in ("yank", "restore")},
+    **{(name, "422"): Call({"release": "1"}) for name in ("yank", "restore")},
+    ("restore", "507"): Call({"release": "0.1.0"}, fault=Fault.FULL),
     ("login", "200"): Call(body=LOGIN),
     ("login", "400"): Call(body={}),
     ("login", "413"): Call(body={"user": "x" * 20_000}),
@@ -146,6 +149,8 @@ async def check(name: str, password: str) -> None:
 async def _fill(registry: Registry, records: RecordStore) -> None:
     for release, format in (("1.0.0", "helm"), ("1.0.0", "kpm"), ("2.0.0", "helm")):
         await registry.publisher.publish(PACKAGE, Release(release), Format(format), Bytes(FILE))
+    await registry.publisher.publish(PACKAGE, Release("0.1.0"), Format("helm"), Bytes(FILE))
+    await registry.yanks.yank(PACKAGE, Release("0.1.0"))
     await registry.channels.add(PACKAGE, Channel("stable"), "1.0.0")
     tag = PlainTag(manifest=Pointer(sha256(b""), "0" * 32))
     await records.put(keys.tag(PACKAGE.repository, "taken"), encode(tag), expect=ABSENT)

@@ -235,6 +235,6 @@ def test_gunicorn_refuses_an_unknown_storage_with_one_sentence(
 ) -> None:
     done = run_to_end("-m", "gunicorn", "cnr.api.wsgi:app", "-b", "127.0.0.1:0", *options, STORAGE="floppy")
     assert done.returncode != 0
-    assert "STORAGE is 'floppy': there is no such storage; use filesystem." in done.stderr
+    assert "STORAGE is 'floppy': there is no such storage; use filesystem, redis, etcd or a URL." in done.stderr
     if "/dev/null" not in options:
         assert "Traceback" not in done.stderr

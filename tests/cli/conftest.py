@@ -2,23 +2,21 @@
 
 import itertools
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from tests.cli.servers import distribution_served, served
 
 from cnr.cli.main import main
 
-START_LIMIT_S = 60
-_VARIABLES = ("CNR_TOKEN", "CNR_DEBUG", "APPR_URL_PREFIX", "APPR_CA_BUNDLES", "APPR_DEFAULT_MEDIA_TYPE")
+_VARIABLES = (
+    *("CNR_TOKEN", "CNR_USERNAME", "CNR_PASSWORD", "CNR_DEBUG"),
+    *("CNR_SOURCE_TOKEN", "CNR_SOURCE_USERNAME", "CNR_SOURCE_PASSWORD"),
+    *("APPR_URL_PREFIX", "APPR_CA_BUNDLES", "APPR_DEFAULT_MEDIA_TYPE"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,31 +53,43 @@ def cnr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server with an empty store: its HOST:PORT."""
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    words = (sys.executable, "-m", "uvicorn", "cnr.api.asgi:app", "--port", str(port), "--log-level", "warning")
-    environment = os.environ | {"DATABASE_URL": str(folder / "data"), "STORAGE": "filesystem"}
-    with open(folder / "log", "wb") as log:
-        server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log)
-    try:
-        _await(server, port, folder / "log")
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(30)
+    with served(tmp_path_factory.mktemp("registry")) as address:
+        yield address
 
 
-def _await(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    end = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/version", trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"the server did not start: {log.read_text()}")
+@pytest.fixture(scope="session")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Another such server."""
+    with served(tmp_path_factory.mktemp("second")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def cnr_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with the CNR API alone, as the old ones were."""
+    with served(tmp_path_factory.mktemp("old"), app="tests.cli.cnr_only:app") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def distribution_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry of OCI alone: distribution 2.8, as Debian has it."""
+    with distribution_served("docker-registry", tmp_path_factory.mktemp("distribution")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def distribution_3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same in its version 3.1."""
+    with distribution_served("registry", tmp_path_factory.mktemp("distribution")) as address:
+        yield address
+
+
+@pytest.fixture(params=["distribution_2", "distribution_3"])
+def distribution(request: pytest.FixtureRequest) -> str:
+    """Each of them."""
+    address: str = request.getfixturevalue(request.param)
+    return address
 
 
 _numbers = itertools.count(1)

@@ -17,7 +17,10 @@ from cnr import __version__
 from cnr.cli.main import ALIASES, VERBS
 
 Run = Callable[..., Any]
-CLIENT_VERBS = ("push", "pull", "show", "list", "search", "channel", "delete", "inspect", "version", "completion")
+CLIENT_VERBS = (
+    *("push", "pull", "show", "list", "search", "channel", "delete", "yank", "inspect", "version", "completion"),
+    *("copy", "tag", "manifest", "referrers"),
+)
 
 
 ACCOUNT_VERBS = ("user", "group", "grant", "token")

@@ -230,7 +230,10 @@ def test_a_port_that_is_taken(workers: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--storage", "floppy"], "--storage is 'floppy': there is no such storage; use filesystem."),
+        (
+            ["--storage", "floppy"],
+            "--storage is 'floppy': there is no such storage; use filesystem, redis, etcd or a URL.",
+        ),
         (["--host", "198.51.100.1", "--insecure-open"], "this machine has no such address; choose another with --host"),
         (["--workers", "none"], "--workers is 'none': use a number from 1 to 256."),
         (
@@ -273,8 +276,8 @@ def test_an_idle_connection_is_kept_between_requests(tmp_path: Path) -> None:
 
 
 def test_the_old_commands_options(tmp_path: Path) -> None:
-    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], "--db-class", "appr.models.kv.etcd.db:EtcdDB")
-    assert (code, "this version stores on the filesystem only" in said) == (1, True)
+    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], "--db-class", "appr.models.kv.floppy.db:DB")
+    assert (code, "there is no such storage" in said) == (1, True)
     old = ("-b", "0.0.0.0", "-p", "0", "--insecure-open")
     with serving(tmp_path, ["-m", "cnr.cli.main", "run-server"], *old) as server:
         assert "http://0.0.0.0:" in server.said

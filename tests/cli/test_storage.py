@@ -1,4 +1,4 @@
-"""`cnr storage gc` on a folder."""
+"""`cnr storage gc` on a folder, `cnr storage check` on a folder and on redis."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.registry.conftest import APP, chart
 from tests.registry.gc_world import HELM, RELEASES
+from tests.services.redis import RedisServer
 
 from cnr.cli.store_options import load, with_registry
 from cnr.registry.registry import Registry
@@ -53,3 +54,46 @@ def test_a_grace_that_servers_do_not_have_is_refused(cnr: Run, folder: Path) -> 
     assert (refused.code, refused.out) == (2, "")
     assert "count on 3,600 seconds" in refused.err
     assert cnr("storage", "gc", "--database-url", folder, "--grace", "3600").code == 0
+
+
+def test_check_of_a_folder(cnr: Run, tmp_path: Path) -> None:
+    folder = str(tmp_path / "store")
+    said = cnr("storage", "check", "--database-url", folder)
+    assert said.code == 0
+    for words in (
+        f"records in file://{folder}",
+        "SQLite",
+        "survives a power loss",
+        "MEDIAN MS",
+        "what a store must",
+    ):
+        assert words in said.out
+    found = json.loads(cnr("storage", "check", "--database-url", folder, "--output", "json").out)
+    assert found["records"] == found["blobs"] == f"file://{folder}"
+    assert {fact["name"] for fact in found["facts"]} == {"engine", "durability", "files", "disk"}
+    assert {call["call"] for call in found["latencies"]} > {"get", "put", "scan", "head"}
+
+
+def test_check_of_a_redis_that_should_be_set_up_better(cnr: Run, tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path / "redis", "--appendfsync", "everysec")
+    try:
+        redis.start()
+        check = ("storage", "check", "--database-url", str(tmp_path / "local"), "--storage")
+        found = json.loads(cnr(*check, redis.url, "--output", "json").out)
+        facts = {fact["name"]: fact for fact in found["facts"]}
+        assert "a power loss takes up to a second" in facts["durability"]["value"]
+        assert "always" in facts["durability"]["warning"]
+        assert "warning: memory: set maxmemory" in cnr(*check, redis.url).out
+        with redis.client() as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        refused = cnr(*check, redis.url.replace("//", "//u:secret@"))
+        assert refused.code == 1
+        refused = cnr(*check, redis.url)
+        assert (refused.code, refused.out) == (1, "")
+        assert "maxmemory-policy allkeys-lru" in refused.err
+    finally:
+        redis.kill()
+    gone = cnr(*check, redis.url.replace("//", "//u:secret@"))
+    assert gone.code == 1
+    assert "secret" not in gone.err
+    assert "Traceback" not in gone.err

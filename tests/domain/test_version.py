@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from semantic_version import Version
 
 from cnr.domain.errors import InvalidName, InvalidQuery, InvalidRelease
-from cnr.domain.names import Tag, parse_tag
+from cnr.domain.names import parse_tag
 from cnr.domain.version import (
     DEFAULT,
     Release,
     highest,
-    is_channel_name,
     is_release,
     lenient_key,
     lenient_of,
@@ -183,18 +182,3 @@ def test_a_lenient_version_stands_right_behind_its_release(text: str) -> None:
     for other in others:
         if other != release:
             assert (order_key(other) < order_key(release)) == (order_key(other) < lenient_key(lenient)), other
-
-
-@pytest.mark.parametrize(
-    ("tag", "may"),
-    [
-        ("stable", True),
-        ("v1.2", True),
-        ("1.2.3", False),
-        ("sha256-abc", False),
-        ("sha512-abc.sig", False),
-        ("sha", True),
-    ],
-)
-def test_what_a_channel_may_be_called(tag: str, may: bool) -> None:
-    assert is_channel_name(Tag(tag)) == may

@@ -13,6 +13,7 @@ import pytest
 from cnr.domain.limits import Limits
 from cnr.domain.names import PackageName
 from cnr.registry.catalog import Catalog
+from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.core import Bytes, Core
 from cnr.registry.registry import Registry
 from cnr.store.base import BlobStore, RecordStore
@@ -84,7 +85,7 @@ def make_registry(pool: ThreadPoolExecutor, tmp_path: Path) -> MakeRegistry:
             records=records,
             blobs=blobs,
             updater=Updater(records, ids),
-            catalog=Catalog(records, views),
+            catalog=Catalog(records, views, ChartEntries(records, blobs, Limits())),
             clock=lambda: next(ticks),
             new_id=ids,
             pool=pool,

@@ -98,10 +98,11 @@ async def _lost(store: RecordStore, blobs: BlobStore, key: str, tag: ReleaseTag)
             lost.append(f"contents {entry.tar_digest}")
         else:
             needed.add(contents.digest)
-    return lost + [f"blob {digest}" for digest in needed if not await _there(store, blobs, repository, digest)]
+    return lost + [f"blob {digest}" for digest in needed if not await there(store, blobs, repository, digest)]
 
 
-async def _there(store: RecordStore, blobs: BlobStore, repository: Any, digest: Digest) -> bool:
+async def there(store: RecordStore, blobs: BlobStore, repository: Any, digest: Digest) -> bool:
+    """Whether a blob is there with all its bytes."""
     record = await read(store, keys.blob(repository, digest), BlobRecord)
     if record is None or record.data is not None:
         return record is not None

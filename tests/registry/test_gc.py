@@ -185,14 +185,14 @@ async def test_a_client_s_manifest_and_what_it_names_stay(world: World) -> None:
     for found in await world.registry.packages.manifests(APP, ONE):
         record = await world.registry.manifests.find(APP.repository, found.entry.manifest)
         assert record is not None
-        data = await world.registry.manifests.data(record)
+        data = await world.registry.manifests.data(record, found.entry.manifest.digest)
         children.append(Child(found.format, found.entry.manifest.digest, record.media_type, data))
     index = release_index(children, TWO)
-    pointer = await world.registry.manifests.store(APP.repository, index, INDEX_TYPE, origin="client")
+    stored = await world.registry.manifests.store(APP.repository, index, INDEX_TYPE, origin="client")
     await delete(world.registry, ONE, TWO)
     world.now += 2 * DAY
     await collect(world.registry)
-    assert await world.registry.manifests.find(APP.repository, pointer) is not None
+    assert await world.registry.manifests.find(APP.repository, stored.pointer) is not None
     for child in children:
         assert await read(world.records, keys.manifest(APP.repository, child.digest), ManifestRecord) is not None
     assert len([key for key, _ in await everything(world.records) if key.startswith(keys.BLOBS)]) == 4
@@ -381,6 +381,6 @@ async def test_what_clients_push_stays_untagged_or_not(world: World) -> None:
     )
     world.now += 3 * DAY
     await collect(world.registry)
-    assert await world.registry.manifests.find(APP.repository, inner) is not None
-    assert await world.registry.manifests.find(APP.repository, strange) is not None
+    assert await world.registry.manifests.find(APP.repository, inner.pointer) is not None
+    assert await world.registry.manifests.find(APP.repository, strange.pointer) is not None
     assert await world.registry.blobs.find(APP.repository, sha256(blob)) is not None

@@ -52,6 +52,10 @@ class Shared:
         self.now += 1
         return self.now
 
+    async def losses(self) -> list[str]:
+        """What something names and is not there."""
+        return await losses(self.records, self.blobs)
+
 
 class Turns:
     """When the calls of one party go on: each has its own pace, so that any may stall while others do a lot."""
@@ -70,7 +74,7 @@ class Turns:
         await self._wait()
         answer = await call
         shared = self.shared
-        shared.lost += [f"{name}: {loss}" for loss in await losses(shared.records, shared.blobs)]
+        shared.lost += [f"{name}: {loss}" for loss in await shared.losses()]
         await self._wait()
         return answer
 
@@ -166,8 +170,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
 Act = Callable[[Registry, random.Random], Awaitable[None]]
 
 
-async def run(shared: Shared, make: Make, views: list[SqliteViews], act: Act = act) -> int:
-    """One schedule of `act`; how often that was done without an error."""
+async def run(shared: Shared, make: Make, views: Sequence[SqliteViews], act: Act = act) -> int:
+    """One schedule; how many pushes and deletes were done."""
 
     def party(views: SqliteViews) -> Registry:
         turns = Turns(shared)

@@ -92,7 +92,8 @@ class OciWorld(World):
         try:
             for tag in await registry.listing.tags(REPO):
                 shown = await registry.images.resolve(REPO, tag)
-                assert sha256(await registry.images.data(shown)) == shown.digest
+                reader = await registry.images.open(REPO, shown)
+                assert sha256(b"".join([chunk async for chunk in reader.chunks])) == shown.digest
                 found[f"tag {tag}"] = shown.digest
         except RepositoryNotFound:
             pass

@@ -218,7 +218,7 @@ async def files_are_what_releases_describe(server: Registry, tags: dict[Tag, Tag
             assert len(data) == entry.size, (release, format)
             manifest = await server.manifests.find(APP.repository, entry.manifest)
             assert manifest is not None
-            layers = msgspec.json.decode(await server.manifests.data(manifest))["layers"]
+            layers = msgspec.json.decode(await server.manifests.data(manifest, entry.manifest.digest))["layers"]
             assert len(data) in [layer["size"] for layer in layers], (release, format)
 
 

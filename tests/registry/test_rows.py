@@ -6,7 +6,7 @@ from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.errors import DataCorrupt
 from cnr.domain.names import Format, Repository, Tag
 from cnr.domain.version import Release
-from cnr.registry.rows import DESCRIPTION_LIMIT, KEYWORD_LIMIT, KEYWORDS_LIMIT, change_of
+from cnr.registry.rows import DESCRIPTION_LIMIT, KEYWORD_LIMIT, KEYWORDS_LIMIT, change_of, read
 from cnr.store import keys, records
 from cnr.store.base import Record, Version
 from cnr.store.records import FormatEntry, Pointer, ReleaseTag, StoredFormatTooNew
@@ -34,7 +34,7 @@ def stored(tag: str, **formats: FormatEntry) -> Record:
 
 def test_formats_are_sorted_and_the_first_description_counts() -> None:
     record = stored("1.0.0_x", kpm=entry(1, "of kpm", "b", "c"), helm=entry(2, "", "a", "b"))
-    change = change_of(record)
+    change = change_of(record, read(record))
     assert (change.key, change.version) == (record.key, 3)
     assert isinstance(change.row, ReleaseRow)
     assert change.row.release == Release("1.0.0+x")
@@ -43,29 +43,33 @@ def test_formats_are_sorted_and_the_first_description_counts() -> None:
 
 
 def test_what_search_keeps_is_bounded() -> None:
-    row = change_of(stored("1.0.0", helm=entry(1, "x" * 5000, "y" * 5000, *map(str, range(500))))).row
+    record = stored("1.0.0", helm=entry(1, "x" * 5000, "y" * 5000, *map(str, range(500))))
+    row = change_of(record, read(record)).row
     assert isinstance(row, ReleaseRow)
     assert len(row.description) == DESCRIPTION_LIMIT
     assert (len(row.keywords), len(row.keywords[0])) == (KEYWORDS_LIMIT, KEYWORD_LIMIT)
 
 
 def test_a_release_under_a_tag_that_is_no_version_is_a_plain_tag() -> None:
-    assert change_of(stored("latest", helm=entry(1))).row == PlainRow(APP, Tag("latest"))
+    record = stored("latest", helm=entry(1))
+    assert change_of(record, read(record)).row == PlainRow(APP, Tag("latest"))
 
 
 def test_a_record_of_a_newer_server_is_refused() -> None:
     with pytest.raises(StoredFormatTooNew):
-        change_of(Record(keys.tag(APP, "1.0.0"), bytes([records.FORMAT + 1]), Version(1)))
+        read(Record(keys.tag(APP, "1.0.0"), bytes([records.FORMAT + 1]), Version(1)))
 
 
 @pytest.mark.parametrize("value", [b"", b"\0", bytes([records.FORMAT]), bytes([records.FORMAT]) + b"\x81", b"\x01junk"])
 def test_a_record_that_cannot_be_read_shows_as_nothing(value: bytes) -> None:
-    assert change_of(Record(keys.tag(APP, "1.0.0"), value, Version(1))).row is None
+    record = Record(keys.tag(APP, "1.0.0"), value, Version(1))
+    assert change_of(record, read(record)).row is None
     with pytest.raises(DataCorrupt):
         records.decode(records.AnyTag, value)
 
 
 def test_a_release_that_only_helm_takes_for_one() -> None:
-    row = change_of(stored("v1.2_b", helm=entry(1))).row
+    record = stored("v1.2_b", helm=entry(1))
+    row = change_of(record, read(record)).row
     assert isinstance(row, ReleaseRow)
     assert (row.tag, row.release) == ("v1.2_b", "v1.2+b")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.store.steps import increment
 
-from cnr.store.base import ABSENT, RecordStore
+from cnr.store.base import ABSENT, RecordStore, VersionConflict
 from cnr.store.files import FileBlobs
 from cnr.store.open import open_store
 
@@ -36,6 +36,21 @@ async def count(opener: str, address: str, tasks: str, times: str) -> None:
     versions = await asyncio.gather(*(increment(store, f"k{n % 2}", int(times)) for n in range(int(tasks))))
     await store.close()
     print(*(version for each in versions for version in each))
+
+
+async def race(opener: str, address: str, rounds: str, value: str) -> None:
+    """Try to make the key of each round; print those that this process made."""
+    module, _, name = opener.partition(":")
+    store: RecordStore = await getattr(importlib.import_module(module), name)(address)
+    won = []
+    for number in range(int(rounds)):
+        try:
+            await store.put(f"race/{number:06d}", value.encode(), expect=ABSENT)
+            won.append(f"race/{number:06d}")
+        except VersionConflict:
+            pass
+    await store.close()
+    print(*won)
 
 
 async def write(folder: str, first: str) -> None:
@@ -102,7 +117,7 @@ def main(job: str, *arguments: str) -> None:
     if job == "steps":
         step_by_step(*arguments)
         return
-    jobs: dict[str, Callable[..., Awaitable[None]]] = {"count": count, "write": write}
+    jobs: dict[str, Callable[..., Awaitable[None]]] = {"count": count, "race": race, "write": write}
 
     async def run() -> None:
         await jobs[job](*arguments)

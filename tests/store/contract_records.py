@@ -6,8 +6,7 @@ class TestMine(SharedRecordContract):
 
 import asyncio
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 LEGAL = "".join(map(chr, range(0x20, 0x7F)))
 
 OPS = ("put", "put", "put unfed", "delete", "sync")
+NewAddress = Callable[[], str]
 Op = tuple[str, str]
 """What to do and the key to do it to."""
 
@@ -46,9 +46,14 @@ class RecordContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def address(self, tmp_path: Path) -> str:
-        """What `open` takes: the place of an empty store."""
-        return str(tmp_path)
+    def new_address(self, tmp_path_factory: pytest.TempPathFactory) -> NewAddress:
+        """Gives what `open` takes: the place of an empty store, at each call another."""
+        return lambda: str(tmp_path_factory.mktemp("store"))
+
+    @pytest.fixture
+    def address(self, new_address: NewAddress) -> str:
+        """The place of the store that a test works with."""
+        return new_address()
 
     @pytest.fixture
     async def store(self, address: str) -> AsyncIterator[RecordStore]:
@@ -231,10 +236,8 @@ class RecordContract:
             with pytest.raises(CursorLost):
                 await store.changes(Cursor(cursor))
 
-    async def test_the_cursor_of_another_store_is_lost(
-        self, store: RecordStore, tmp_path_factory: pytest.TempPathFactory
-    ) -> None:
-        other = await type(self).open(str(tmp_path_factory.mktemp("other")))
+    async def test_the_cursor_of_another_store_is_lost(self, store: RecordStore, new_address: NewAddress) -> None:
+        other = await type(self).open(new_address())
         try:
             with pytest.raises(CursorLost):
                 await store.changes(await other.head())
@@ -244,12 +247,15 @@ class RecordContract:
     @settings(
         max_examples=20,
         deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],  # each driver is its own test
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.differing_executors,  # each driver is its own test
+            HealthCheck.function_scoped_fixture,  # it gives another address each time
+        ],
     )
-    @given(st.lists(st.tuples(st.sampled_from(OPS), st.sampled_from("abcdef")), max_size=60))
-    def test_a_copy_kept_by_the_feed_is_the_store(self, ops: Sequence[Op]) -> None:
-        with tempfile.TemporaryDirectory() as address:
-            asyncio.run(self._follow(address, ops))
+    @given(ops=st.lists(st.tuples(st.sampled_from(OPS), st.sampled_from("abcdef")), max_size=60))
+    def test_a_copy_kept_by_the_feed_is_the_store(self, new_address: NewAddress, ops: Sequence[Op]) -> None:
+        asyncio.run(self._follow(new_address(), ops))
 
     async def _follow(self, address: str, ops: Sequence[Op]) -> None:
         store = await type(self).open(address)

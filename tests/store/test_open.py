@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 from tests.faults.faulty import FaultyRecords, Plan
+from tests.store.contract_blobs import chunks
 from tests.store.steps import everything
 
+from cnr.domain.store_url import StoreUrl
 from cnr.store import keys
 from cnr.store.base import ABSENT, Cursor, StoreRefused, Version
 from cnr.store.open import Stores, open_store
@@ -188,10 +191,30 @@ async def test_in_memory(pool: ThreadPoolExecutor) -> None:
 
 
 async def test_a_secret_in_an_address_is_not_shown(pool: ThreadPoolExecutor) -> None:
-    with pytest.raises(StoreRefused) as caught:
-        await open_store("redis://user:secret@host/0", pool=pool)
-    assert "redis://" in str(caught.value)
-    assert "secret" not in str(caught.value)
+    for address in ("floppy://user:secret@host/0", "redis://user:secret@127.0.0.1:1/x", "redis://user:secret@h:port/0"):
+        with pytest.raises(StoreRefused) as caught:
+            await open_store(address, pool=pool)
+        assert address.partition("user")[0] in str(caught.value)
+        assert "secret" not in str(caught.value)
+
+
+async def test_a_driver_whose_library_is_missing(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("redis.", "cnr.store.redis"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(StoreRefused, match=r"pip install cnr-server\[redis\]"):
+        await open_store("redis://127.0.0.1:1", pool=pool)
+
+
+async def test_files_beside_the_records_of_another_folder(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    blobs = StoreUrl.of_folder(tmp_path / "files")
+    stores = await open_store(tmp_path / "records", pool=pool, blobs=blobs, local=tmp_path / "views")
+    await stores.blobs.put("ab" * 16, chunks(b"x"))
+    assert (tmp_path / "files" / "blobs" / "ab" / ("ab" * 16)).is_file()
+    claimed = {name for name in os.listdir(tmp_path) if "host.json" in os.listdir(tmp_path / name)}
+    assert claimed == {"files", "records"}
+    assert (tmp_path / "views").is_dir()
+    await stores.close()
 
 
 async def test_what_is_no_folder(tmp_path: Path, pool: ThreadPoolExecutor) -> None:

@@ -1,6 +1,7 @@
 """The ViewStore contract, held in memory and on disk."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cnr.store.views import (
     Change,
     ChannelRow,
     ChannelView,
+    ChartPlace,
     CursorMoved,
     FormatRow,
     PlainRow,
@@ -24,7 +26,9 @@ from cnr.store.views import (
     RepoRow,
     ViewsLost,
     ViewStore,
+    yanked_in,
 )
+from cnr.store.views_charts import GONE_LIMIT
 from cnr.store.views_sqlite import SqliteViews
 
 APP = Repository("ns/app")
@@ -46,6 +50,9 @@ class Writer:
             await self.views.rebuild(pages(changes), since=None, until=until)
         else:
             await self.views.apply(changes, since=since, until=until)
+
+    def next_version(self) -> int:
+        return next(self._versions)
 
     def release(
         self,
@@ -463,6 +470,66 @@ async def test_search_takes_only_so_many_words(writer: Writer, views: SqliteView
     assert await search(views, "word " * 50 + "missing") == [], "the same word again is no other word"
 
 
+def listed(repository: str, tag: str, number: int, entry: bytes | None, at: int = 0) -> Change:
+    name = Repository(repository)
+    row = PlainRow(name, Tag(tag)) if entry is not None else None
+    return Change(keys.tag(name, tag), Version(number), row, entry, at)
+
+
+async def charts(views: ViewStore, namespace: str, since: ChartPlace | None = None, limit: int = 100) -> list[object]:
+    found = await views.chart_changes(namespace, since or ChartPlace(), limit=limit)
+    return [(each.name, each.version, each.entry) for each in found.changes]
+
+
+async def test_charts_by_namespace(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(listed("ns/app", "1.0.0", 1, b"a", 5), listed("app", "v1_b", 2, b"b", 7))
+    await writer.write(listed("ns/deep/app", "1.0.0", 3, b"c"), listed("ns/app", "latest", 4, None))
+    assert await charts(views, "ns") == [("app", "1.0.0", b"a")]
+    assert await charts(views, "") == [("app", "v1+b", b"b")]
+    assert await charts(views, "ns/deep") == [("app", "1.0.0", b"c")]
+    assert await charts(views, "nobody") == []
+    assert (await views.chart_place("ns")).changed_at == 5
+    assert await views.chart_place("nobody") == ChartPlace()
+
+
+async def test_changes_of_charts_since_a_place(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(*[listed("ns/app", f"1.0.{number}", number + 1, b"%d" % number) for number in range(5)])
+    place = await views.chart_place("ns")
+    assert await charts(views, "ns", place) == []
+    await writer.write(listed("ns/app", "1.0.2", 10, b"new", 9), listed("ns/app", "1.0.3", 11, None, 8))
+    assert await charts(views, "ns", place) == [("app", "1.0.2", b"new"), ("app", "1.0.3", None)]
+    moved = await views.chart_place("ns")
+    assert (moved.lineage, moved.changed_at) == (place.lineage, 9)
+    await writer.write(listed("ns/app", "1.0.2", 12, b"new"), listed("ns/app", "1.0.0", 1, b"old"))
+    assert await views.chart_place("ns") == moved
+    page = await views.chart_changes("ns", ChartPlace(), limit=2)
+    assert (page.more, page.anew) == (True, True)
+    rest = await views.chart_changes("ns", page.place, limit=100)
+    assert (rest.more, rest.anew, len(page.changes) + len(rest.changes)) == (False, False, 5)
+    assert rest.place == moved
+
+
+async def test_a_rebuild_begins_another_lineage(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(listed("ns/app", "1.0.0", 1, b"a"), listed("ns/old", "1.0.0", 2, b"a"))
+    place = await views.chart_place("ns")
+    await views.rebuild(pages([listed("ns/app", "1.0.0", 1, b"a")]), since=await views.cursor(), until=Cursor("x"))
+    found = await views.chart_changes("ns", place, limit=100)
+    assert found.anew
+    assert [each.name for each in found.changes] == ["app"]
+
+
+async def test_charts_that_are_gone_do_not_pile_up(writer: Writer, views: SqliteViews) -> None:
+    await writer.write(listed("ns/app", "1.0.0", 1, b"a"))
+    place = await views.chart_place("ns")
+    for number in range(GONE_LIMIT + 5):
+        await writer.write(listed("ns/app", f"2.0.{number}", 2 * number + 2, b"b"))
+        await writer.write(listed("ns/app", f"2.0.{number}", 2 * number + 3, None))
+    found = await views.chart_changes("ns", place, limit=10 * GONE_LIMIT)
+    assert found.anew
+    assert len(found.changes) <= 10
+    assert [each.version for each in found.changes if each.entry] == ["1.0.0"]
+
+
 async def test_a_release_that_only_helm_takes_is_in_no_list(writer: Writer, views: SqliteViews) -> None:
     lenient = [writer.release(APP, version, HELM, description="lenient") for version in ("v1.0.0", "1.0", "v2")]
     await writer.write(*lenient, writer.channel(APP, "stable", "v2", ("v2", "b")))
@@ -479,3 +546,25 @@ async def test_a_release_that_only_helm_takes_is_in_no_list(writer: Writer, view
     assert [view.release for view in await views.releases(APP)] == ["1.0.0"]
     await writer.write(gone(APP, "v1.0.0"), gone(APP, "1.0.0"), gone(APP, "1.0"), gone(APP, "stable"))
     assert (await views.repositories(limit=10), await views.names(limit=10)) == ([], [])
+
+
+async def test_a_yanked_release_exists_and_is_in_no_list(writer: Writer, views: SqliteViews) -> None:
+    live = writer.release(APP, "1.0.0", HELM, KPM, description="words")
+    await writer.write(live, writer.channel(APP, "stable", "1.0.0", ("1.0.0", "b")))
+    for yanked in (True, False, True):
+        assert isinstance(live.row, ReleaseRow)
+        version = Version(writer.next_version())
+        again = Change(live.key, version, replace(live.row, yanked=yanked), b"entry", 0, yanked)
+        await writer.write(again)
+        assert await views.names(limit=10) == ([] if yanked else [APP])
+        assert len(await views.releases(APP)) == (0 if yanked else 1)
+        assert len(await views.packages(format=Format("kpm"), limit=10)) == (0 if yanked else 1)
+        assert await search(views, "words") == ([] if yanked else [APP])
+        assert await views.exists(APP)
+        assert [view.current for view in await views.channels(APP)] == ["1.0.0"]
+        where, elsewhere = ("ns", yanked_in("ns")) if not yanked else (yanked_in("ns"), "ns")
+        assert await charts(views, where) == [("app", "1.0.0", b"entry")]
+        assert await charts(views, elsewhere) in ([], [("app", "1.0.0", None)])
+    await writer.write(gone(APP, "1.0.0"))
+    assert not await views.exists(APP)
+    assert await charts(views, yanked_in("ns")) == [("app", "1.0.0", None)]

@@ -17,10 +17,10 @@ from cnr.domain.names import Format, Repository
 from cnr.domain.version import Release, tag_of
 from cnr.store import keys, views_file
 from cnr.store.base import Cursor, Version
-from cnr.store.views import Change, CursorMoved, FormatRow, ReleaseRow, ViewsLost
+from cnr.store.views import Change, ChartPlace, CursorMoved, FormatRow, ReleaseRow, ViewsLost
 from cnr.store.views_sqlite import SqliteViews
 
-NAME = "views-1.sqlite"
+NAME = "views-2.sqlite"
 APP = Repository("ns/app")
 
 
@@ -148,7 +148,7 @@ async def test_a_place_that_cannot_hold_a_file_is_said(tmp_path: Path) -> None:
 
 async def test_the_file_is_for_its_owner_and_group(tmp_path: Path) -> None:
     views = await filled(tmp_path)
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in (NAME, f"{NAME}-wal", "views-1.lock")]
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in (NAME, f"{NAME}-wal", "views-2.lock")]
     assert [mode & 0o137 for mode in modes] == [0, 0, 0]
     await views.close()
 
@@ -238,6 +238,22 @@ async def test_reads_go_on_exactly_while_the_disk_is_full(tmp_path: Path) -> Non
     assert await views.default(APP) == "1.0.5"
     await views.close()
     await other.close()
+
+
+async def test_a_copy_counts_changes_of_charts_for_itself(tmp_path: Path) -> None:
+    """A list that was joined from the copy must not pass for one of the file, which may count otherwise."""
+    views = await filled(tmp_path)
+    changes = [Change(keys.tag(APP, f"2.0.{at}"), Version(50 + at), release(50 + at).row, b"entry") for at in (0, 1)]
+    await views.apply(changes[:1], since=Cursor("1"), until=Cursor("2"))
+    place = await views.chart_place("ns")
+    with no_room_beyond(size(tmp_path / f"{NAME}-wal")):
+        await views.apply(changes[1:], since=Cursor("2"), until=Cursor("3"))
+        copied = await views.chart_place("ns")
+    assert (place.seq, copied.seq) == (1, 2)
+    assert copied.lineage != place.lineage
+    await views.apply([], since=Cursor("3"), until=Cursor("4"))
+    assert await views.chart_place("ns") == ChartPlace(place.lineage, 2, 0)
+    await views.close()
 
 
 async def test_a_disk_that_stays_full_is_closed_and_opened_where_it_was(tmp_path: Path) -> None:

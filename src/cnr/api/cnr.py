@@ -13,7 +13,7 @@ from cnr.api.cnr_names import locate, readable, writable
 from cnr.api.cnr_site import Site
 from cnr.api.docs_page import Docs
 from cnr.domain.names import Channel
-from cnr.domain.version import parse_channel
+from cnr.domain.version import parse_channel, parse_release
 from cnr.http.adapter import Adapter, Authorize
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
@@ -64,6 +64,8 @@ class CnrApi:
             Route("GET", package + release, self.manifests, "pull"),
             Route("GET", package + file, self.show, "pull"),
             Route("DELETE", package + file, self.delete, "delete"),
+            Route("POST", package + release + "/yank", self.yank, "push"),
+            Route("DELETE", package + release + "/yank", self.restore, "push"),
             Route("GET", package + file + "/pull", files.pull, "pull"),
             Route("GET", package + file + "/pull/json", files.pull_json, "pull"),
             Route("GET", package + "/blobs/sha256/{digest}", files.blob, "pull"),
@@ -107,6 +109,18 @@ class CnrApi:
     async def delete(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
         gone = await self._registry.packages.delete(readable(namespace, name), release, media_type)
         return pretty_response(messages.Deleted(package=str(gone.package), release=gone.release))
+
+    async def yank(self, request: Request, namespace: str, name: str, release: str) -> Response:
+        package = writable(namespace, name)
+        reason = str((await self._fields.of(request)).get("reason") or "")
+        yanked = await self._registry.yanks.yank(package, parse_release(release), reason)
+        answer = messages.Yanked(status="yanked", package=str(package), release=release, reason=yanked.reason)
+        return pretty_response(answer)
+
+    async def restore(self, request: Request, namespace: str, name: str, release: str) -> Response:
+        package = writable(namespace, name)
+        await self._registry.yanks.restore(package, parse_release(release))
+        return pretty_response(messages.Yanked(status="restored", package=str(package), release=release))
 
     async def list(self, request: Request) -> Response:
         fields = await self._fields.of(request)

@@ -123,6 +123,15 @@ class ChannelDeleted(msgspec.Struct, frozen=True, kw_only=True):
     package: str
 
 
+class Yanked(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to the yank of a release, and to its end."""
+
+    status: str
+    package: str
+    release: str
+    reason: str = ""
+
+
 class PackageFile(msgspec.Struct, frozen=True, kw_only=True):
     """A pulled package: `blob` is base64 of the gzip file."""
 

@@ -19,7 +19,6 @@ from cnr.registry.registry import Registry
 ALWAYS: Final = (
     (b"content-type", b"application/octet-stream"),
     (b"accept-ranges", b"bytes"),
-    (b"cache-control", b"public, max-age=31536000, immutable"),  # bytes under a digest never change
     (b"x-content-type-options", b"nosniff"),
 )
 
@@ -43,7 +42,7 @@ class BlobRoutes:
         record = await self._blobs.find(repository, digest)
         if record is None:
             raise no_blob(digest)
-        headers = _headers(digest)
+        headers = _headers(digest, shared="authorization" not in request.headers)
         if names(request.headers.get("if-none-match"), f'"{digest}"'):
             response = Response(status_code=304)
             response.raw_headers.extend(headers)
@@ -56,6 +55,8 @@ class BlobRoutes:
             return refusal
         if request.method == "HEAD":
             return WholeResponse(b"", headers, length=record.size)
+        if address := await self._blobs.address(record):
+            return _elsewhere(digest, address)
         start, stop = (part.start, part.stop) if part else (0, None)
         reader = await self._blobs.read(repository, digest, record, start, stop)
         if reader.data is not None:
@@ -69,9 +70,17 @@ class BlobRoutes:
         return Response(status_code=202)
 
 
-def _headers(digest: Digest) -> RawHeaders:
+def _headers(digest: Digest, *, shared: bool) -> RawHeaders:
+    """`shared`: whether caches that serve others may keep it: not what somebody showed a password for."""
     raw = digest.encode()
-    return [(b"docker-content-digest", raw), (b"etag", b'"%b"' % raw), *ALWAYS]
+    kept = (b"cache-control", b"%b, max-age=31536000, immutable" % (b"public" if shared else b"private"))
+    return [kept, (b"docker-content-digest", raw), (b"etag", b'"%b"' % raw), *ALWAYS]
+
+
+def _elsewhere(digest: Digest, address: str) -> Response:
+    # Nobody may keep it: the address expires, and the next asker may not be allowed to have it.
+    headers = {"Location": address, "Docker-Content-Digest": digest, "Cache-Control": "no-store"}
+    return Response(status_code=307, headers=headers)
 
 
 def _whole(data: bytes, headers: RawHeaders, part: Range | None) -> Response:

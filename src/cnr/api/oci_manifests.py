@@ -6,13 +6,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cnr.api.oci_bodies import DocumentBodies
 from cnr.api.oci_names import readable, writable
 from cnr.domain.digest import Digest, digest_of, parse_digest
 from cnr.domain.errors import InvalidDigest, InvalidManifest, TooManyTags
 from cnr.domain.names import Repository, Tag, parse_tag
-from cnr.http.body import body_chunks
 from cnr.http.conditions import names
 from cnr.http.routes import Route
+from cnr.http.streaming import BlobResponse
 from cnr.http.whole import RawHeaders, WholeResponse
 from cnr.registry.references import IMAGES, INDEXES, Pushed, read_manifest
 from cnr.registry.registry import Registry
@@ -28,7 +29,7 @@ class ManifestRoutes:
 
     def __init__(self, registry: Registry, stall_s: float) -> None:
         self._images = registry.images
-        self._stall_s = stall_s
+        self._bodies = DocumentBodies(registry.core, limit=MANIFEST_LIMIT, stall_s=stall_s)
 
     def routes(self) -> list[Route]:
         """The route table."""
@@ -53,29 +54,26 @@ class ManifestRoutes:
             return response
         if request.method == "HEAD":
             return WholeResponse(b"", headers, length=found.record.size)
-        return WholeResponse(await self._images.data(found), headers)
+        reader = await self._images.open(repository, found)
+        if reader.data is not None:
+            return WholeResponse(reader.data, headers)
+        streamed = BlobResponse(reader)
+        streamed.raw_headers.extend(headers)
+        return streamed
 
     async def put(self, request: Request, name: str, reference: str) -> Response:
         repository = writable(name)
         if ":" not in reference:
             tag = parse_tag(reference)
-            pushed = await self._pushed(request, None)
-            await self._images.put(repository, pushed, tag)
+            async with self._bodies.read(request) as data:
+                pushed = _pushed(data, request, None)
+                await self._images.put(repository, pushed, tag)
             return _created(repository, pushed, [])
         digest, tags = parse_digest(reference), _tags(request)
-        pushed = await self._pushed(request, digest)
-        return _created(repository, pushed, await self._images.put_by_digest(repository, pushed, tags))
-
-    async def _pushed(self, request: Request, digest: Digest | None) -> Pushed:
-        chunks = body_chunks(request, limit=MANIFEST_LIMIT, stall_s=self._stall_s)
-        data = b"".join([chunk async for chunk in chunks])
-        found = digest_of(data, digest.partition(":")[0] if digest else "sha256")
-        if digest not in (None, found):
-            raise InvalidDigest("the manifest does not have this digest", digest=digest)
-        if not data:
-            raise InvalidManifest("there is no manifest in the body")
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip()
-        return read_manifest(data, media_type, found)
+        async with self._bodies.read(request) as data:
+            pushed = _pushed(data, request, digest)
+            moved = await self._images.put_by_digest(repository, pushed, tags)
+        return _created(repository, pushed, moved)
 
     async def delete(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)
@@ -84,6 +82,16 @@ class ManifestRoutes:
         else:
             await self._images.delete_tag(repository, parse_tag(reference))
         return Response(status_code=202)
+
+
+def _pushed(data: bytes, request: Request, digest: Digest | None) -> Pushed:
+    found = digest_of(data, digest.partition(":")[0] if digest else "sha256")
+    if digest not in (None, found):
+        raise InvalidDigest("the manifest does not have this digest", digest=digest)
+    if not data:
+        raise InvalidManifest("there is no manifest in the body")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    return read_manifest(data, media_type, found)
 
 
 def _tags(request: Request) -> list[Tag]:

@@ -1,7 +1,7 @@
 """Repository names in a path: any for a read, those that every protocol can name for a write."""
 
-from cnr.domain.errors import Forbidden, InvalidName
-from cnr.domain.names import LIBRARY, RESERVED, Repository, parse_repository
+from cnr.domain.errors import Forbidden
+from cnr.domain.names import LIBRARY, Repository, parse_repository, require_writable
 
 
 def readable(name: str) -> Repository:
@@ -15,11 +15,8 @@ def writable(name: str) -> Repository:
     CNR's `library/x` is the repository `x`. Source: contracts/oci-helm.md 6.4 (1), (2).
     """
     repository = parse_repository(name)
+    require_writable(repository)
     parts = repository.split("/")
-    if len(parts) > 1 and parts[0] in RESERVED:
-        raise InvalidName(f"the namespace {parts[0]!r} is reserved: choose another")
-    if len(parts) > 2 and parts[1] == "channels":
-        raise InvalidName("'channels' is reserved as the second of three or more parts: choose another name")
     if len(parts) > 1 and parts[0] == LIBRARY:
         raise Forbidden(f"{LIBRARY}/ stands for repositories without a namespace: push to {'/'.join(parts[1:])}")
     return repository

@@ -3,10 +3,10 @@
 `v2/a/manifests/b/manifests/latest` is repository `a/manifests/b`. Source: contracts/oci-helm.md 1.1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
+from cnr.http.routes import PatternRouter, Route
 
 MARKERS: Final = ("/blobs/uploads/", "/blobs/", "/manifests/", "/referrers/")
 """What stands between a name and what is asked of it; a longer one wins over a shorter at the same place."""
@@ -17,26 +17,11 @@ _START: Final = "/v2/"
 _PLAIN: Final = frozenset({"blobs", "manifests", "referrers"})
 
 
-class OciRouter(Router):
+class OciRouter(PatternRouter):
     """Finds routes whose paths are `/v2/{name}<marker>{reference}`, `/v2/{name}/tags/list` or one of FIXED."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        super().__init__(())
-        self.routes = tuple(routes)
-        self._table: dict[str, dict[str, Route]] = {}
-        for route in self.routes:
-            self._table.setdefault(route.path, {})[route.method] = route
-
-    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-        """As Router.match."""
-        pattern, values = _split(path)
-        methods = self._table.get(pattern)
-        if methods is None:
-            raise RouteNotFound(path)
-        route = methods.get("GET" if method == "HEAD" else method)
-        if route is None:
-            raise MethodNotAllowed(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
-        return route, values
+        super().__init__(routes, _split)
 
 
 def _split(path: str) -> tuple[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from cnr.api.oci_names import readable, writable
 from cnr.domain.access import Grant
 from cnr.domain.digest import Digest, parse_digest
-from cnr.domain.errors import InvalidDigest, InvalidName, InvalidSize
+from cnr.domain.errors import InsufficientScope, InvalidDigest, InvalidName, InvalidSize
 from cnr.domain.names import Repository
 from cnr.http.body import body_chunks
 from cnr.http.routes import Route
@@ -62,12 +62,16 @@ class UploadRoutes:
     async def _mount(self, grant: Grant, repository: Repository, digest: Digest, source: str | None) -> bool:
         """Whether the blob was mounted: only from where the caller may pull."""
         if source is None:
-            return await self._registry.blobs.mount_any(repository, digest, grant.may_pull)
+            return await self._registry.blobs.mount_any(repository, digest, grant.may_have)
         try:
             other = readable(source)
         except InvalidName:
             return False
-        return await grant.may_pull(other) and await self._registry.blobs.mount(repository, digest, other)
+        if not await grant.may_pull(other):
+            if await grant.may_have(other):
+                raise InsufficientScope("the bearer token was not made for the repository to mount from")
+            return False
+        return await self._registry.blobs.mount(repository, digest, other)
 
     async def status(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)

@@ -43,6 +43,12 @@ class PushForm(msgspec.Struct, kw_only=True):
     force: str = ""
 
 
+class Yank(msgspec.Struct):
+    """Why a release should not be used any more."""
+
+    reason: Annotated[str, Meta(max_length=1000)] = ""
+
+
 class User(msgspec.Struct):
     """Who logs in."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_fields import LIST_LIMIT
-from cnr.api.openapi_bodies import Login, Push, PushForm
+from cnr.api.openapi_bodies import Login, Push, PushForm, Yank
 from cnr.domain import errors
 from cnr.domain.errors import CnrError
 
@@ -96,6 +96,7 @@ _ITEM: Final = {
     "updated_at": "2016-11-16T17:13:07.806579",
     "visibility": "public",
 }
+_YANKED: Final = {"package": SEED, "release": "2.2.1"}
 _CHANNEL: Final = {"current": "2.2.1", "name": "stable", "releases": ["2.2.1", "2.1.0"]}
 _FILE: Final = {
     "blob": _BLOB,
@@ -337,6 +338,24 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         errors=(_NO_PACKAGE, _NO_RELEASE, _NO_CHANNEL, _NO_MEMBER, *_WRITE),
         exact=True,
     ),
+    ("POST", RELEASE + "/yank"): Operation(
+        "packages",
+        "yank",
+        "Yank a release",
+        _json("It is yanked.", messages.Yanked, {**_YANKED, "status": "yanked", "reason": "loses data"}),
+        "It can be pulled by its exact version, and leaves ranges, the newest, lists, search. Repeated: a new reason.",
+        (_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *_WRITE),
+        body={JSON: (Yank, {"reason": "loses data"})},
+        exact=True,
+    ),
+    ("DELETE", RELEASE + "/yank"): Operation(
+        "packages",
+        "restore",
+        "Take a yank back",
+        _json("It is a release like any other.", messages.Yanked, {**_YANKED, "status": "restored", "reason": ""}),
+        errors=(_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *_WRITE),
+        exact=True,
+    ),
     ("POST", "/api/v1/users/login"): Operation(
         "server",
         "login",
@@ -346,7 +365,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             messages.Token,
             {"token": "basic bWU6c2VjcmV0"},
         ),
-        "This server is open: any pair gets a token, and no call needs one.",
+        "While the server is open any pair gets a token, and no call needs one. With accounts a wrong pair is a 401.",
         (_LOGIN, _LONG_BODY),
         body={JSON: (Login, {"user": {"username": "me", "password": "secret"}})},
     ),

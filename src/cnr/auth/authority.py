@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from cnr.auth.caller import Caller, Callers
 from cnr.auth.scopes import actions_in, is_catalog
 from cnr.domain.access import EVERYTHING, Access, Grant
-from cnr.domain.account import Right
+from cnr.domain.account import Path, Right
 from cnr.domain.errors import Forbidden, InsufficientScope, LoginRequired
 from cnr.domain.names import Repository
 from cnr.domain.policy import policy_path
@@ -50,7 +50,7 @@ class AccountAuthority:
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
-            return Grant(sees=_nothing)
+            return Grant(sees=_nothing, has=_nothing)
         caller = await self._callers.of(headers.get("authorization"))
         if access.action not in _READING:
             _refuse_other_sites(headers)
@@ -63,12 +63,20 @@ class AccountAuthority:
             case "admin":
                 _check_admin(caller, access)
             case "pull" | "push" | "delete":
-                await self._check(caller, access.repository, access.action)
-        everything = caller.admin and caller.scopes is None
-        return Grant(caller.name, None if everything else self._sees(caller, lists=access.action in ("list", "login")))
+                await self._check(caller, access.repository, access.action, access.path)
+        lists = access.action in ("list", "login")
+        return Grant(
+            caller.name,
+            None
+            if caller.admin and caller.scopes is None
+            else self._sees(caller, unscoped=_is_unscoped(caller, lists)),
+            None if caller.admin else self._sees(caller, unscoped=True),
+        )
 
-    async def _check(self, caller: Caller, repository: Repository | None, action: Right) -> None:
-        path = None if repository is None else policy_path(repository)
+    async def _check(self, caller: Caller, repository: Repository | None, action: Right, place: Path | None) -> None:
+        path: str | None = place
+        if path is None and repository is not None:
+            path = policy_path(repository)
         allowed = action in caller.rights(path)
         if allowed and _is_in_scope(caller, repository, action):
             return
@@ -80,8 +88,7 @@ class AccountAuthority:
             raise _login(**_details(repository, action))
         raise Forbidden(f"{caller.name} may not {action} here", **_details(repository, action))
 
-    def _sees(self, caller: Caller, *, lists: bool) -> Callable[[Sequence[Repository]], Awaitable[list[bool]]]:
-        unscoped = caller.scopes is None or (lists and any(map(is_catalog, caller.scopes)))
+    def _sees(self, caller: Caller, *, unscoped: bool) -> Callable[[Sequence[Repository]], Awaitable[list[bool]]]:
         known: dict[str, bool] = {}
 
         async def sees_one(repository: Repository) -> bool:
@@ -101,6 +108,11 @@ class AccountAuthority:
 
 async def _nothing(repositories: Sequence[Repository]) -> Sequence[bool]:
     return [False] * len(repositories)
+
+
+def _is_unscoped(caller: Caller, lists: bool) -> bool:
+    """Whether all that the caller may pull counts, and not only what his bearer token was made for."""
+    return caller.scopes is None or (lists and any(map(is_catalog, caller.scopes)))
 
 
 def _check_admin(caller: Caller, access: Access) -> None:

@@ -71,7 +71,9 @@ class Callers:
         credentials = credentials.strip()
         match scheme.lower():
             case "basic":
-                return await self.named(*_split(credentials))
+                name, password = _split(credentials)
+                # skopeo without a password shows an empty one, where Basic is asked for
+                return await self.named(name, password) if name or password else ANYBODY
             case "bearer" if credentials.startswith("cnr_"):
                 return await self._robot(credentials)
             case "bearer":

@@ -14,8 +14,6 @@ from cnr.domain.names import Repository, parse_repository
 SCOPES_LIMIT: Final = 50
 """Scopes that one token may have."""
 CATALOG: Final = "registry:catalog:*"
-_CHART_TYPE: Final = "artifact-repository"
-"""What ChartMuseum's clients call a repository."""
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -42,7 +40,7 @@ def parse_scopes(texts: Iterable[str]) -> list[Scope]:
 
 def repository_of(scope: Scope) -> Repository | None:
     """The repository of a scope that is for one; None for any other."""
-    if scope.type not in ("repository", _CHART_TYPE):
+    if scope.type != "repository":
         return None
     try:
         return parse_repository(scope.name)
@@ -60,6 +58,6 @@ def actions_in(scopes: Sequence[Scope], repository: Repository) -> frozenset[str
     return frozenset(
         action
         for scope in scopes
-        if scope.name == repository and scope.type in ("repository", _CHART_TYPE)
+        if scope.name == repository and scope.type == "repository"
         for action in scope.actions
     )

@@ -20,7 +20,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "search": ("search", "Search packages by name, description and keywords."),
     "channel": ("channel", "Show and change channels."),
     "delete": ("delete", "Delete a release."),
+    "yank": ("yank", "Take a release out of ranges and search."),
     "inspect": ("inspect", "Look into a package."),
+    "copy": ("copy", "Copy packages and images between registries."),
+    "tag": ("tag", "Show, set and delete tags."),
+    "manifest": ("manifest", "Show, push and delete manifests."),
+    "referrers": ("referrers", "Show signatures and whatever else refers to a manifest."),
     "version": ("version", "Show the versions of client and server."),
     "serve": ("serve", "Run a registry."),
     "import": ("import_", "Take over the packages of an old server."),
@@ -30,7 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "group": ("group", "Make and change groups of users."),
     "grant": ("grant", "Give users and groups roles in namespaces and repositories."),
     "token": ("token", "Make and end robot tokens."),
-    "storage": ("storage", "Look after a store: collect garbage."),
+    "storage": ("storage", "Look after a store: check it, collect garbage, move it, raise its format."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 """Verb: module in cnr.cli with a click command `command`, and a line of help that does not need the module."""

@@ -1,22 +1,25 @@
 """The options that all client verbs share, and the connection that they ask for."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import click
 
+from cnr.client.authorizer import Credentials, check_header
 from cnr.client.cnr import ANY_FORMAT, CnrClient
 from cnr.client.errors import InvalidReference
+from cnr.client.oci import OciClient
 from cnr.client.reference import AtRelease, Reference, RegistryAddress, parse_reference, parse_selector
 from cnr.client.transport import Connection
 from cnr.domain.errors import BadInput
 from cnr.domain.names import parse_format
 
 P = ParamSpec("P")
+R = TypeVar("R")
 DEFAULT_PREFIX = "/cnr"
 
 
@@ -30,41 +33,70 @@ class Settings:
     output: str
 
     def connect(self, registry: RegistryAddress) -> CnrClient:
-        """A client for `registry`, with the token and the path prefix of the environment."""
+        """A client for `registry`, with the credentials and the path prefix of the environment."""
+        return CnrClient(self.connection(registry, credentials()))
+
+    def connect_oci(self, registry: RegistryAddress) -> OciClient:
+        """A client for the OCI API of `registry`, with the credentials of the environment."""
+        who = credentials()
+        return OciClient(self.connection(registry, who), who)
+
+    def connection(self, registry: RegistryAddress, who: Credentials) -> Connection:
+        """How to reach `registry` as `who`."""
         prefix = os.environ.get("APPR_URL_PREFIX", DEFAULT_PREFIX).strip("/")
-        return CnrClient(
-            Connection(
-                registry,
-                prefix=f"/{prefix}" if prefix else "",
-                token=os.environ.get("CNR_TOKEN") or None,
-                insecure=self.insecure,
-                cacert=self.cacert,
-            )
+        return Connection(
+            registry,
+            prefix=f"/{prefix}" if prefix else "",
+            token=who.fixed or who.basic,
+            insecure=self.insecure,
+            cacert=self.cacert,
         )
+
+
+def credentials(prefix: str = "CNR") -> Credentials:
+    """The credentials in the environment: <prefix>_TOKEN, or <prefix>_USERNAME and <prefix>_PASSWORD."""
+    token = f"{prefix}_TOKEN"
+    return Credentials(
+        username=os.environ.get(f"{prefix}_USERNAME", ""),
+        password=os.environ.get(f"{prefix}_PASSWORD", ""),
+        fixed=check_header(os.environ.get(token), token),
+    )
 
 
 def shared_options(function: Callable[Concatenate[Settings, P], None]) -> Callable[P, None]:
     """Adds -k, --cacert, -t and --output to a command, which gets them as its first argument, a Settings."""
+    return _with_options(function, (_FORMAT, *_OPTIONS))
 
+
+def registry_options(function: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """As `shared_options`, without -t: for what has no format."""
+    return _with_options(function, _OPTIONS)
+
+
+def _with_options(
+    function: Callable[Concatenate[Settings, P], R], options: Sequence[Callable[[Callable[P, R]], Callable[P, R]]]
+) -> Callable[P, R]:
     @wraps(function)
-    def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        taken: dict[str, Any] = {name: kwargs.pop(name) for name in ("insecure", "cacert", "media_type", "output")}
-        format = _format(taken.pop("media_type"))
-        function(Settings(format=format, **taken), *args, **kwargs)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        taken: dict[str, Any] = {name: kwargs.pop(name) for name in ("insecure", "cacert", "output")}
+        format = _format(cast("str | None", kwargs.pop("media_type"))) if _FORMAT in options else None
+        return function(Settings(format=format, **taken), *args, **kwargs)
 
-    for option in reversed(_OPTIONS):
+    command: Callable[P, R] = wrapped
+    for option in reversed(options):
         command = option(command)
     return command
 
 
+_FORMAT = click.option(
+    "-t",
+    "--media-type",
+    metavar="FORMAT",
+    envvar="APPR_DEFAULT_MEDIA_TYPE",
+    help="The package's format: helm, kpm, docker-compose, ...",
+)
+
 _OPTIONS = (
-    click.option(
-        "-t",
-        "--media-type",
-        metavar="FORMAT",
-        envvar="APPR_DEFAULT_MEDIA_TYPE",
-        help="The package's format: helm, kpm, docker-compose, ...",
-    ),
     click.option(
         "--output",
         type=click.Choice(["text", "json", "yaml"]),

@@ -21,12 +21,23 @@ def progress(label: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    # What is printed meanwhile goes above the bars on a terminal, and must not go there from anywhere else.
+    shared = sys.stdout.isatty()
+    with Bars(*columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=shared) as bars:
 
         def begin(size: int | None) -> Report:
             if size is not None and size <= SHOWN_FROM_BYTES:
                 return quiet
-            task = bars.add_task(label, total=size)
-            return lambda passed: bars.update(task, advance=passed)
+            task, left = bars.add_task(label, total=size), size
+
+            def report(passed: int) -> None:
+                nonlocal left
+                bars.update(task, advance=passed)
+                left = None if left is None else left - passed
+                if left == 0:
+                    bars.update(task, visible=False)
+
+            return report
 
         yield begin

@@ -16,6 +16,7 @@ from cnr.cli.prefork import Prefork, Report, StartFailed
 from cnr.cli.store_options import load, store_options
 from cnr.cli.worker import work
 from cnr.config import Config, table
+from cnr.domain.store_url import FILE
 from cnr.http.application import Application
 
 SETTINGS: Final = tuple(row.name for row in table() if row.flag)
@@ -78,13 +79,19 @@ def _welcome(config: Config, port: int) -> str:
     workers = "1 worker" if config.workers == 1 else f"{config.workers} workers"
     lines = [
         f"cnr {__version__} listens on http://{shown(config.host, port)} with {workers}.",
-        f"Packages are kept in {config.database_url} ({config.storage}).",
+        f"Packages are kept in {_place(config)}.",
     ]
     if _is_local(config.host):
         lines.append(
             "Only this machine can reach it; --host 0.0.0.0 with --auth authenticated opens it to the network."
         )
     return "\n".join([*lines, "Ctrl-C stops it."])
+
+
+def _place(config: Config) -> str:
+    url = config.records_url
+    place = f"{url.path} (filesystem)" if url.scheme == FILE else str(url)
+    return place if config.blob_storage is None else f"{place}, files in {config.blob_storage}"
 
 
 def _is_local(host: str) -> bool:

@@ -1,20 +1,31 @@
 """`cnr storage`: look after a store. Works on the store itself, beside a running server."""
 
+import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 import click
+import msgspec
 
+from cnr.app import random_ids
+from cnr.cli import storage_migrate, storage_upgrade
 from cnr.cli.output import emit, printable, table
-from cnr.cli.store_options import STORE, load, store_options, with_registry
+from cnr.cli.store_options import STORE, load, store_options, with_registry, with_stores
 from cnr.registry.core import TRUSTED_GRACE_US
 from cnr.registry.gc import Collector
 from cnr.registry.gc_report import KINDS, Report
 from cnr.registry.registry import Registry
+from cnr.store.check import Check, check_store
+from cnr.store.open import Stores
 
 
 @click.group("storage")
 def command() -> None:
     """Look after a store."""
+
+
+command.add_command(storage_migrate.command)
+command.add_command(storage_upgrade.command)
 
 
 @command.command("gc")
@@ -47,6 +58,41 @@ def gc(dry_run: bool, grace: int | None, output: str, **flags: str | None) -> No
     emit(output, report.as_json(), lambda: summary(report))
     if report.failed:
         raise click.ClickException(f"{len(report.failed)} repositories were left alone, because they cannot be read")
+
+
+@command.command("check")
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
+@store_options(*STORE)
+def check(output: str, **flags: str | None) -> None:
+    """Try a store, and say what it guarantees and how fast it answers. Servers may run on it meanwhile.
+
+    The exit code is 0 for a store that can be used, also with warnings, and 1 for one that cannot.
+    """
+    config = load(flags)
+
+    async def work(stores: Stores) -> Check:
+        return await check_store(stores.records, stores.blobs, new_id=random_ids(), timer=time.perf_counter)
+
+    found = with_stores(config, work)
+    place = {"records": str(config.records_url), "blobs": str(config.blob_storage or config.records_url)}
+    emit(output, {**place, **msgspec.to_builtins(found)}, lambda: check_summary(place, found))
+
+
+def check_summary(place: Mapping[str, str], found: Check) -> str:
+    """What was found, for a person: what is set up, what should be otherwise, how long calls take."""
+    rows = [[fact.name, fact.value] for fact in found.facts]
+    calls = [[each.call, f"{each.median_ms:.2f}", f"{each.worst_ms:.2f}"] for each in found.latencies]
+    return "\n".join(
+        [
+            *(printable(f"{what} in {where}") for what, where in place.items()),
+            table(["WHAT", "HOW IT IS"], rows),
+            *(printable(f"warning: {fact.name}: {fact.warning}") for fact in found.facts if fact.warning),
+            table(["CALL", "MEDIAN MS", "WORST MS"], calls),
+            "The store keeps what a store must.",
+        ]
+    )
 
 
 def summary(report: Report) -> str:

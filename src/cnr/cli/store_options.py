@@ -2,21 +2,23 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import click
 
-from cnr.app import access_control, open_registry
+from cnr.app import POOL_THREADS, access_control, open_registry, open_stores
 from cnr.auth.access_control import AccessControl
 from cnr.config import Config, ConfigError, table
 from cnr.registry.registry import Registry
 from cnr.store.base import StoreRefused
+from cnr.store.open import Stores
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-STORE: Final = ("storage", "database_url", "spool")
+STORE: Final = ("storage", "database_url", "spool", "blob_storage", "max_chunked_blob")
 """Settings that say where the store is."""
 LIMITS: Final = ("max_package", "max_unpacked", "max_members", "max_ratio", "max_chart_file", "max_metadata")
 """Settings that say what may come in."""
@@ -69,7 +71,25 @@ def with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T
         async with open_registry(config, own_only=True) as registry:
             return await work(registry)
 
+    return _run(run())
+
+
+def with_stores(config: Config, work: Callable[[Stores], Awaitable[T]]) -> T:
+    """As with_registry, for what needs the stores alone."""
+
+    async def run() -> T:
+        with ThreadPoolExecutor(POOL_THREADS) as pool:
+            stores = await open_stores(config, pool, own_only=True)
+            try:
+                return await work(stores)
+            finally:
+                await stores.close()
+
+    return _run(run())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
-        return asyncio.run(run())
+        return asyncio.run(work)
     except StoreRefused as exc:
         raise click.ClickException(str(exc)) from None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from cnr.client.errors import Damaged, NotFound
-from cnr.client.messages import Channel, Gone, Manifest, PackageItem, SearchItem
+from cnr.client.messages import Channel, Gone, Manifest, PackageItem, SearchItem, Yanked
 from cnr.client.push_body import PushBody
 from cnr.client.transport import Connection, decode, fail, reaching
 from cnr.domain.digest import TarDigest
@@ -127,6 +127,14 @@ class CnrClient:
     def delete(self, package: PackageName, release: str, format: str) -> Gone:
         """Deletes one format of exactly this release. Raises NotFound."""
         return self._call("DELETE", _path(package, release, format), Gone)
+
+    def yank(self, package: PackageName, release: str, reason: str) -> Yanked:
+        """Yanks exactly this release. Raises NotFound."""
+        return self._call("POST", _path(package, release, "yank"), Yanked, json={"reason": reason})
+
+    def restore(self, package: PackageName, release: str) -> Yanked:
+        """Takes a yank back. Raises NotFound."""
+        return self._call("DELETE", _path(package, release, "yank"), Yanked)
 
     def channels(self, package: PackageName) -> list[Channel]:
         """The package's channels; none where the server answers 404 for that (old ones do)."""

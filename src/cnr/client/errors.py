@@ -3,7 +3,8 @@
 ClientError
 ├── InvalidReference     an address or reference that cannot be read
 ├── InvalidPackage       a local directory or file that cannot be pushed as it is
-├── Unreachable          no answer: name, network, TLS, time-out, a broken connection, or a server that is overloaded
+├── Unreachable          no answer: network, time-out, a broken connection, or a server that is overloaded
+│   └── NoConnection       not even a connection: name, port, TLS
 ├── BadAnswer            an answer, but not that of an app registry
 ├── Damaged              the bytes that came do not have the size or digest that was promised
 ├── UnsafeArchive        an archive that would write outside its folder, or that is beyond the limits
@@ -18,7 +19,12 @@ from typing import Any
 
 
 class ClientError(Exception):
-    """Base of all that the client raises. The text is one sentence for a person."""
+    """Base of all that the client raises. The text is one sentence for a person.
+
+    `final`: it was tried again and again already.
+    """
+
+    final = False
 
 
 class InvalidReference(ClientError):
@@ -30,7 +36,15 @@ class InvalidPackage(ClientError):
 
 
 class Unreachable(ClientError):
-    """The registry gave no answer that counts; asking again later may help."""
+    """The registry gave no answer that counts. Asking again may help, after `retry_after` seconds if it said so."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NoConnection(Unreachable):
+    """Nobody is there by this name and port, or nobody who can be trusted."""
 
 
 class BadAnswer(ClientError):

@@ -79,6 +79,15 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "deleted"
 
 
+class Yanked(msgspec.Struct, frozen=True, kw_only=True):
+    """A release that was yanked, or is not any more."""
+
+    package: str
+    release: str
+    status: str
+    reason: str = ""
+
+
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """A registry's error, without the wrapping that some old servers left out."""
 

@@ -93,40 +93,40 @@ def parse_registry(text: str) -> RegistryAddress:
 
     Without a scheme it is https, but http for localhost, 127.0.0.0/8 and [::1]. Source: observed from appr.
     """
-    address, path = _split(text)
+    address, path = split_address(text)
     if path:
-        raise InvalidReference(f"{_shown(text)} must be the address of a registry only: HOST[:PORT]")
+        raise InvalidReference(f"{shown(text)} must be the address of a registry only: HOST[:PORT]")
     return address
 
 
 def parse_namespace(text: str) -> tuple[RegistryAddress, str | None]:
     """`text` as HOST[:PORT][/namespace]. Raises InvalidReference."""
-    address, path = _split(text)
+    address, path = split_address(text)
     if "/" in path:
-        raise InvalidReference(f"{_shown(text)} must be HOST[:PORT] or HOST[:PORT]/namespace")
+        raise InvalidReference(f"{shown(text)} must be HOST[:PORT] or HOST[:PORT]/namespace")
     return address, path or None
 
 
 def parse_reference(text: str) -> Reference:
     """`text` as a package in a registry. Raises InvalidReference, with the rule that is broken."""
-    address, path = _split(text)
+    address, path = split_address(text)
     parts = path.split("/")
     if len(parts) != 2 or not all(parts):
-        raise InvalidReference(f"{_shown(text)} must be HOST[:PORT]/namespace/name[:channel or @release]")
+        raise InvalidReference(f"{shown(text)} must be HOST[:PORT]/namespace/name[:channel or @release]")
     name, mark, rest = _cut(parts[1])
     try:
         return Reference(address, PackageName.parse(parts[0], name), _selector(mark, rest) if mark else None)
     except BadInput as exc:
-        raise InvalidReference(f"{_shown(text)}: {exc.message}") from None
+        raise InvalidReference(f"{shown(text)}: {exc.message}") from None
 
 
 def parse_target(text: str) -> Target:
     """`text` as HOST[:PORT][/namespace[/name[@release]]]. Raises InvalidReference; names are checked when complete."""
-    address, path = _split(text)
+    address, path = split_address(text)
     namespace, _, rest = path.partition("/")
     name, mark, release = _cut(rest)
     if "/" in rest or mark == ":" or (mark and not (name and release)) or "@" in namespace or ":" in namespace:
-        raise InvalidReference(f"{_shown(text)} must be HOST[:PORT][/namespace[/name[@release]]]")
+        raise InvalidReference(f"{shown(text)} must be HOST[:PORT][/namespace[/name[@release]]]")
     return Target(address, namespace or None, name or None, release or None)
 
 
@@ -150,7 +150,8 @@ def _cut(text: str) -> tuple[str, str, str]:
     return text[:at], text[at : at + 1], text[at + 1 :]
 
 
-def _split(text: str) -> tuple[RegistryAddress, str]:
+def split_address(text: str) -> tuple[RegistryAddress, str]:
+    """`text` as an address and the path behind it, without a last `/`. Raises InvalidReference."""
     scheme = _SCHEME.match(text)
     rest = text[scheme.end() :] if scheme else text
     authority, _, path = rest.partition("/")
@@ -160,7 +161,7 @@ def _split(text: str) -> tuple[RegistryAddress, str]:
             " put a token into the variable CNR_TOKEN"
         )
     if scheme and scheme["scheme"].lower() not in ("http", "https"):
-        raise InvalidReference(f"{_shown(text)}: the scheme must be http or https")
+        raise InvalidReference(f"{shown(text)}: the scheme must be http or https")
     host, port = _host_and_port(authority)
     chosen = scheme["scheme"].lower() if scheme else ("http" if _is_loopback(host) else "https")
     return RegistryAddress(chosen, host, port), path.removesuffix("/")
@@ -169,12 +170,12 @@ def _split(text: str) -> tuple[RegistryAddress, str]:
 def _host_and_port(authority: str) -> tuple[str, int | None]:
     match = _AUTHORITY.fullmatch(authority)
     if not match or not _is_host(match["host"].lower()):
-        raise InvalidReference(f"{_shown(authority)} is not the address of a registry: HOST or HOST:PORT is needed")
+        raise InvalidReference(f"{shown(authority)} is not the address of a registry: HOST or HOST:PORT is needed")
     port = match["port"]
     if port is None:
         return match["host"].lower(), None
     if len(port) > 5 or not 0 < int(port) <= _PORT_LIMIT:
-        raise InvalidReference(f"{_shown(authority)}: a port is a number from 1 to {_PORT_LIMIT}")
+        raise InvalidReference(f"{shown(authority)}: a port is a number from 1 to {_PORT_LIMIT}")
     return match["host"].lower(), int(port)
 
 
@@ -196,5 +197,6 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """`text` as it may stand in a sentence."""
     return ascii(text[:_SHOWN])

@@ -4,6 +4,8 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -11,7 +13,7 @@ import httpx
 import msgspec
 
 from cnr import __version__
-from cnr.client.errors import BadAnswer, ClientError, Exists, NotAllowed, NotFound, Refusal, Unreachable
+from cnr.client.errors import BadAnswer, ClientError, Exists, NoConnection, NotAllowed, NotFound, Refusal, Unreachable
 from cnr.client.messages import ErrorBody, WrappedError
 from cnr.client.reference import RegistryAddress
 
@@ -26,7 +28,8 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 
 _ERROR_LIMIT = 64 * 1024
 _MESSAGE_LIMIT = 1000
-_UNAVAILABLE = frozenset({429, 502, 503, 504})
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+"""Answers of a server that is not available now."""
 _REFUSALS: dict[int, type[Refusal]] = {401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Exists}
 
 
@@ -87,11 +90,11 @@ def reaching(registry: RegistryAddress) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectTimeout:
-        raise Unreachable(f"{registry} did not answer within {CONNECT_TIMEOUT_S:.0f} seconds") from None
+        raise NoConnection(f"{registry} did not answer within {CONNECT_TIMEOUT_S:.0f} seconds") from None
     except httpx.TimeoutException:
         raise Unreachable(f"{registry} was silent for {ANSWER_TIMEOUT_S:.0f} seconds") from None
     except httpx.ConnectError as exc:
-        raise Unreachable(_why_not_connected(registry, exc)) from None
+        raise NoConnection(_why_not_connected(registry, exc)) from None
     except (httpx.NetworkError, httpx.RemoteProtocolError) as exc:
         raise Unreachable(f"{registry} broke off the connection: {_reason(exc)}") from None
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -113,7 +116,7 @@ def decode(response: httpx.Response, kind: type[T]) -> T:
     if not response.is_success:
         fail(response)
     try:
-        return msgspec.json.decode(_read(response, ANSWER_LIMIT), type=kind)
+        return msgspec.json.decode(read_body(response, ANSWER_LIMIT), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise BadAnswer(_not_a_registry(response, str(exc))) from None
 
@@ -121,21 +124,34 @@ def decode(response: httpx.Response, kind: type[T]) -> T:
 def fail(response: httpx.Response) -> NoReturn:
     """Raises what an answer that is no success means."""
     if response.has_redirect_location:
-        raise BadAnswer(f"{_host(response)} sends this request elsewhere: use {response.headers['location']} instead")
+        raise BadAnswer(f"{host_of(response)} sends this request elsewhere: use {response.headers['location']} instead")
     status = response.status_code
-    error = _error(_read(response, _ERROR_LIMIT, cut=True))
+    error = _error(read_body(response, _ERROR_LIMIT, cut=True))
     if error is None:
-        if status in _UNAVAILABLE:
-            raise Unreachable(f"{_host(response)} is not available now ({status} {response.reason_phrase})")
+        if status in RETRIED_STATUSES:
+            sentence = f"{host_of(response)} is not available now ({status} {response.reason_phrase})"
+            raise Unreachable(sentence, retry_after=retry_after(response))
         raise BadAnswer(_not_a_registry(response, "it has no error in JSON"))
     message = error.message[:_MESSAGE_LIMIT] or f"{status} {response.reason_phrase}"
-    if status in _UNAVAILABLE:
-        raise Unreachable(f"{_host(response)} is not available now: {message}")
+    if status in RETRIED_STATUSES:
+        raise Unreachable(f"{host_of(response)} is not available now: {message}", retry_after=retry_after(response))
     details = error.details if isinstance(error.details, dict) else {}
     raise _REFUSALS.get(status, Refusal)(message, status=status, code=error.code, details=details)
 
 
-def _read(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
+def retry_after(response: httpx.Response) -> float | None:
+    """The seconds that the server asks to wait; None where it says nothing. Source: RFC 9110, 10.2.3."""
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+        return max(0.0, (moment - datetime.now(moment.tzinfo)).total_seconds())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def read_body(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
     """The body, decoded. Above `limit` bytes: BadAnswer, or with `cut` only its beginning."""
     body = bytearray()
     for chunk in response.iter_bytes():
@@ -143,7 +159,7 @@ def _read(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
         if len(body) > limit:
             if cut:
                 break
-            raise BadAnswer(f"the answer of {_host(response)} is longer than {limit:,} bytes")
+            raise BadAnswer(f"the answer of {host_of(response)} is longer than {limit:,} bytes")
     return bytes(body[:limit])
 
 
@@ -163,12 +179,13 @@ def _not_a_registry(response: httpx.Response, why: str) -> str:
     kind = response.headers.get("content-type", "no content type").partition(";")[0]
     hint = " (a server without /cnr in its paths needs APPR_URL_PREFIX= in the environment)"
     return (
-        f"{_host(response)} answered {response.status_code} with {kind}, not as an app registry does: {why}"
+        f"{host_of(response)} answered {response.status_code} with {kind}, not as an app registry does: {why}"
         f"{hint if response.status_code == 404 else ''}"
     )
 
 
-def _host(response: httpx.Response) -> str:
+def host_of(response: httpx.Response) -> str:
+    """Who answered."""
     return response.request.url.netloc.decode("ascii")
 
 

@@ -19,7 +19,8 @@ Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
 class Access:
     """`action` on `repository`; None where the route names none (lists, search), or no repository can be named so.
 
-    `path` is where `admin` is asked for, None: of the whole registry.
+    `path` is where the right must be held: by default at the repository's own; for `admin` without it, in the whole
+    registry.
     """
 
     repository: Repository | None
@@ -29,14 +30,26 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was allowed, and to whom (None: anonymous). `sees` is None for who may pull everything."""
+    """What was allowed, and to whom (None: anonymous). `sees` is None for who may pull everything.
+
+    `has` is what the caller may pull with another token as well, None as in `sees`.
+    """
 
     user: str | None = None
     sees: Sees | None = None
+    has: Sees | None = None
+
+    def is_anybody(self) -> bool:
+        """Whether there was no name with the request, where names count."""
+        return self.user is None and self.sees is not None
 
     async def may_pull(self, repository: Repository) -> bool:
         """Whether this caller may pull from `repository`, too."""
         return self.sees is None or (await self.sees((repository,)))[0]
+
+    async def may_have(self, repository: Repository) -> bool:
+        """As may_pull, of a caller whose token need not have been made for that repository."""
+        return self.has is None or (await self.has((repository,)))[0]
 
 
 EVERYTHING = Grant()

@@ -159,14 +159,13 @@ def _overlaid(document: Value, requirements: bytes | None) -> Mapping[str, Value
 
 
 def _chart(document: Mapping[str, Value]) -> Chart:
-    chart = Chart(**_read(document, _CHART, ""))
+    return check_chart(Chart(**_read(document, _CHART, "")))
+
+
+def check_chart(chart: Chart) -> Chart:
+    """`chart` with its defaults, if helm would load it. Raises InvalidArchive with the field that helm would refuse."""
     if not chart.api_version:
         chart = msgspec.structs.replace(chart, api_version="v1")
-    _check(chart)
-    return chart
-
-
-def _check(chart: Chart) -> None:
     if chart.api_version not in ("v1", "v2"):
         raise InvalidArchive(f"{CHART}: apiVersion must be v1 or v2")
     if not chart.name or "/" in chart.name:
@@ -180,6 +179,7 @@ def _check(chart: Chart) -> None:
         raise InvalidArchive(f"{CHART}: two dependencies have one name or alias")
     if any(dependency.alias and not _ALIAS.fullmatch(dependency.alias) for dependency in chart.dependencies):
         raise InvalidArchive(f"{CHART}: a dependency's alias has characters other than letters, digits, '_' and '-'")
+    return chart
 
 
 _Reader = Callable[[str, Value], Any]

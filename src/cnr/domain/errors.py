@@ -25,6 +25,7 @@ CnrError
 │   └── AccountNotFound      no such user, group or robot token
 ├── Conflict               what is stored forbids it
 │   ├── ReleaseExists        this release already has this format
+│   ├── ProvenanceExists     the chart has a provenance file already
 │   ├── ReleaseRetired       it was deleted, and comes back as it was or not at all
 │   ├── NameTaken            the tag is in use for another kind of thing
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
@@ -150,6 +151,10 @@ class Conflict(CnrError):
 
 class ReleaseExists(Conflict):
     """The release has this format, and force was not given. Details: `package`, `release`, `media_type`."""
+
+
+class ProvenanceExists(Conflict):
+    """The chart has a provenance file, and force was not given or does not help. Details: `package`, `release`."""
 
 
 class ReleaseRetired(Conflict):

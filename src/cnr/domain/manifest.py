@@ -26,6 +26,7 @@ INDEX_TYPE = MediaType("application/vnd.oci.image.index.v1+json")
 EMPTY_CONFIG = MediaType("application/vnd.oci.empty.v1+json")
 HELM_CONFIG = MediaType("application/vnd.cncf.helm.config.v1+json")
 HELM_CHART_LAYER = MediaType("application/vnd.cncf.helm.chart.content.v1.tar+gzip")
+PROVENANCE_LAYER = MediaType("application/vnd.cncf.helm.chart.provenance.v1.prov")
 RELEASE_ARTIFACT = MediaType("application/vnd.cnr.release.v1+json")
 """The artifact type of the index that the server makes over a release's formats."""
 
@@ -43,6 +44,7 @@ TAR_DIGEST = "dev.cnr.tar.digest"
 EMPTY = b"{}"
 """The config blob of a manifest without one. Source: image-spec 1.1, "Guidance for an Empty Descriptor"."""
 
+_OLD_CHART_LAYER = "application/tar+gzip"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -94,20 +96,45 @@ class Layer:
     tar_digest: TarDigest
 
 
-def helm_manifest(chart: Chart, layer: Layer, *, created_at: int) -> Composed:
+def helm_manifest(chart: Chart, layer: Layer, *, created_at: int, provenance: bytes | None = None) -> Composed:
     """The manifest that `helm push` would make of a chart, with an explicit media type. Times in microseconds UTC.
 
-    Source: observed from helm; contracts/oci-helm.md section 3.
+    `provenance` is a file that is a second layer then. Source: observed from helm; contracts/oci-helm.md section 3.
     """
     config = _encoder.encode(chart)
     manifest = Manifest(
         schema_version=2,
         media_type=MANIFEST_TYPE,
         config=Descriptor(media_type=HELM_CONFIG, digest=sha256(config), size=len(config)),
-        layers=(_layer(HELM_CHART_LAYER, layer),),
+        layers=(_layer(HELM_CHART_LAYER, layer), *([_provenance(provenance)] if provenance is not None else [])),
         annotations=_chart_annotations(chart, created_at),
     )
     return Composed(_encoder.encode(manifest), config)
+
+
+def with_provenance(data: bytes, provenance: bytes) -> bytes:
+    """A helm manifest that the server made, with this provenance in place of any other."""
+    made = parse_manifest(data)
+    others = tuple(layer for layer in made.layers or () if layer.media_type != PROVENANCE_LAYER)
+    return _encoder.encode(msgspec.structs.replace(made, layers=(*others, _provenance(provenance))))
+
+
+def provenance_manifest(subject: Descriptor, file: str, provenance: bytes) -> bytes:
+    """The artifact by which the referrers API shows the provenance of a chart that a client pushed without it."""
+    layer = msgspec.structs.replace(_provenance(provenance), annotations={TITLE: file})
+    manifest = Manifest(
+        schema_version=2,
+        media_type=MANIFEST_TYPE,
+        artifact_type=PROVENANCE_LAYER,
+        config=Descriptor(media_type=EMPTY_CONFIG, digest=sha256(EMPTY), size=len(EMPTY), data="e30="),
+        layers=(layer,),
+        subject=subject,
+    )
+    return _encoder.encode(manifest)
+
+
+def _provenance(data: bytes) -> Descriptor:
+    return Descriptor(media_type=PROVENANCE_LAYER, digest=sha256(data), size=len(data))
 
 
 def _chart_annotations(chart: Chart, created_at: int) -> dict[str, str]:
@@ -230,6 +257,20 @@ def parse_manifest(data: bytes) -> Manifest:
     if manifest.manifests is not None and (manifest.layers is not None or manifest.config is not None):
         raise InvalidUsage("this is manifest and index at once: it may have layers or manifests, not both")
     return manifest
+
+
+def chart_layer(manifest: Manifest) -> Descriptor | None:
+    """The layer with the chart's archive, wherever it stands: helm writes layers in the order of their digests."""
+    return _layer_of(manifest, HELM_CHART_LAYER, _OLD_CHART_LAYER)
+
+
+def provenance_layer(manifest: Manifest) -> Descriptor | None:
+    """The layer with the chart's provenance, if there is one."""
+    return _layer_of(manifest, PROVENANCE_LAYER)
+
+
+def _layer_of(manifest: Manifest, *types: str) -> Descriptor | None:
+    return next((layer for layer in manifest.layers or () if layer.media_type in types), None)
 
 
 def blobs_of(manifest: Manifest) -> list[Digest]:

@@ -61,6 +61,15 @@ class PackageName:
             return None
         return cls(*parts) if len(parts) == 2 else cls(LIBRARY, parts[0])
 
+    @classmethod
+    def stored_in(cls, repository: Repository) -> "PackageName":
+        """The package that is stored in `repository`, of any depth; the CNR view shows those of one and two components.
+
+        Of a deeper one the namespace has several components.
+        """
+        namespace, _, name = repository.rpartition("/")
+        return cls(namespace or LIBRARY, name)
+
     @cached_property
     def repository(self) -> Repository:
         """Where the package is stored: `library/x` is the one-level repository `x`."""
@@ -96,6 +105,15 @@ def parse_repository(text: str) -> Repository:
     for component in text.split("/"):
         _check_component(component, "repository component")
     return Repository(text)
+
+
+def require_writable(repository: Repository) -> None:
+    """Raises InvalidName for a repository below a reserved name. Source: contracts/oci-helm.md 6.4 (1)."""
+    parts = repository.split("/")
+    if len(parts) > 1 and parts[0] in RESERVED:
+        raise InvalidName(f"the namespace {parts[0]!r} is reserved: choose another")
+    if len(parts) > 2 and parts[1] == "channels":
+        raise InvalidName("'channels' is reserved as the second of three or more parts: choose another name")
 
 
 def parse_format(text: str) -> Format:

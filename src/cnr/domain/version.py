@@ -71,6 +71,11 @@ def lenient_of(tag: str) -> LenientVersion | None:
     return LenientVersion(text) if HELM_VERSION.fullmatch(text) and not is_release(text) else None
 
 
+def is_version(tag: str) -> bool:
+    """Whether a tag names a version, for CNR or for helm alone."""
+    return release_of(tag) is not None or lenient_of(tag) is not None
+
+
 def lenient_key(version: LenientVersion) -> bytes:
     """Bytes that order a lenient version among releases: right behind the one that it equals. Total, as `order_key`."""
     match = HELM_VERSION.fullmatch(version)
@@ -83,9 +88,9 @@ def lenient_key(version: LenientVersion) -> bytes:
     return _key(text) + b"\x00" + version.encode()
 
 
-def is_channel_name(tag: Tag) -> bool:
-    """Whether a tag may be a channel: no release, and none of those that signatures hang on."""
-    return release_of(tag) is None and _DIGEST_LIKE.match(tag) is None
+def belongs_to_digest(tag: str) -> bool:
+    """Whether a tag is one that clients make of a digest, for signatures and the like. It is never a channel."""
+    return _DIGEST_LIKE.match(tag) is not None
 
 
 def parse_channel(text: str) -> Channel:
@@ -93,7 +98,7 @@ def parse_channel(text: str) -> Channel:
     tag = parse_tag(text, what="channel's name")
     if release_of(tag):
         raise InvalidName(f"{text!r} is a version: a channel needs a name that is none")
-    if _DIGEST_LIKE.match(text):
+    if belongs_to_digest(text):
         raise InvalidName("a channel may not begin with sha256- or sha512-: such tags belong to signatures")
     return Channel(tag)
 

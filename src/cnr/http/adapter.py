@@ -26,8 +26,8 @@ Challenge = Callable[[Request, Unauthorized, Access], str]
 """The header WWW-Authenticate of a 401. Source: RFC 9110 section 11.6.1."""
 
 
-def locate_nothing(values: Mapping[str, str]) -> Path | None:
-    """The path of a protocol whose routes administer nothing."""
+def place_of_repository(values: Mapping[str, str]) -> Path | None:
+    """The place of a protocol whose routes name repositories: theirs."""
     return None
 
 
@@ -55,7 +55,7 @@ class Adapter:
         authorize: Authorize,
         locate: Locate,
         challenge: Challenge,
-        administers: Callable[[Mapping[str, str]], Path | None] = locate_nothing,
+        place: Callable[[Mapping[str, str]], Path | None] = place_of_repository,
         codes: Codes,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
@@ -65,7 +65,7 @@ class Adapter:
         self._authorize = authorize
         self._locate = locate
         self._challenge = challenge
-        self._administers = administers
+        self._place = place
         self._codes = codes
         self._headers = tuple(headers)
 
@@ -85,7 +85,7 @@ class Adapter:
             return self._other_method(method, exc.allow)
         scope["route"] = route.path
         request = Request(scope, receive)
-        access = Access(self._locate(values), route.action, self._administers(values))
+        access = Access(self._locate(values), route.action, self._place(values))
         try:
             scope["grant"] = await self._authorize(request.headers, access)
             return await _run(route, request, values)

@@ -81,14 +81,39 @@ class Router:
             raise RouteNotFound(path)
         found = node.routes.get("GET" if method == "HEAD" else method)
         if found is None:
-            raise MethodNotAllowed(_allowed(node))
+            raise MethodNotAllowed(_allowed(node.routes))
         route, variables = found
         return route, dict(zip(variables, values, strict=True))
 
 
-def _allowed(node: _Node) -> list[str]:
-    methods = {*node.routes, "OPTIONS"} | ({"HEAD"} if "GET" in node.routes else set())
-    return sorted(methods)
+class PatternRouter(Router):
+    """Finds the routes of `routes` whose path is the pattern that `split` makes of a request's, with its variables.
+
+    For paths in which a variable has slashes.
+    """
+
+    def __init__(self, routes: Iterable[Route], split: Callable[[str], tuple[str, Mapping[str, str]]]) -> None:
+        super().__init__(())
+        self.routes = tuple(routes)
+        self._split = split
+        self._table: dict[str, dict[str, Route]] = {}
+        for route in self.routes:
+            self._table.setdefault(route.path, {})[route.method] = route
+
+    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """As Router.match."""
+        pattern, values = self._split(path)
+        methods = self._table.get(pattern)
+        if methods is None:
+            raise RouteNotFound(path)
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            raise MethodNotAllowed(_allowed(methods))
+        return route, values
+
+
+def _allowed(routes: Mapping[str, object]) -> list[str]:
+    return sorted({*routes, "OPTIONS"} | ({"HEAD"} if "GET" in routes else set()))
 
 
 def _segments(path: str) -> list[str]:

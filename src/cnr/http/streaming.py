@@ -1,14 +1,17 @@
 """A response whose body is read while it is sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cnr.http.ranges import Range
+
+PIECE: Final = 256 * 1024
+"""Bytes of memory that are sent at once."""
 
 
 class Reader(Protocol):
@@ -93,3 +96,20 @@ async def _close(chunks: AsyncIterator[bytes]) -> None:
     close = getattr(chunks, "aclose", None)
     if close is not None:
         await close()
+
+
+class PiecesResponse(StreamResponse):
+    """Bytes in memory, sent in pieces of PIECE so that a slow client costs no copy of all of them."""
+
+    def __init__(self, *parts: bytes, headers: Mapping[str, str] | None = None) -> None:
+        length = {"Content-Length": str(sum(map(len, parts)))}
+        super().__init__(_pieces(parts), headers={**(headers or {}), **length})
+
+
+async def _pieces(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        if len(part) <= PIECE:
+            yield part
+            continue
+        for start in range(0, len(part), PIECE):
+            yield part[start : start + PIECE]

@@ -73,7 +73,8 @@ class BlobDeletes:
     async def _refuse_used(self, repository: Repository, digest: Digest) -> None:
         async for entry in each(self._core.records, keys.manifests(repository)):
             record: ManifestRecord = records.decode(ManifestRecord, entry.value)
-            if _names(await self._manifests.data(record), digest):
+            data = await self._manifests.data_if_there(record, Digest(keys.split(entry.key).rest))
+            if data is not None and _names(data, digest):
                 raise BlobInUse("a manifest of this repository needs the blob: delete that first", digest=digest)
         tars = {
             entry.key.rpartition("/")[2]

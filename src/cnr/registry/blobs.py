@@ -1,6 +1,8 @@
 """Blobs of a repository: a record that says they are there, and the bytes, in it or under its id."""
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -9,15 +11,20 @@ from cnr.domain.digest import Digest
 from cnr.domain.errors import DataCorrupt, PackageNotFound, StoreUnavailable
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
+from cnr.registry.proof import proven
 from cnr.store import keys
-from cnr.store.base import BlobNotFound, BlobReader
+from cnr.store.base import BlobAddresses, BlobNotFound, BlobReader
 from cnr.store.records import INLINE_BLOB, BlobRecord
 from cnr.store.update import KEEP, Keep
 
 SEARCHED: Final = 200
 """Repositories that are looked at for a mount that names none."""
+ADDRESS_TTL: Final = timedelta(minutes=15)
+"""For which a URL of an object store is good: a download must begin within it."""
 _LAST: Final = "~"
 """Above every digest."""
+
+_log = logging.getLogger(__name__)
 
 
 class Blobs:
@@ -44,18 +51,30 @@ class Blobs:
                 raise StoreUnavailable(f"{stored:,} of {size:,} bytes were stored; try again")
             await self.adopt(repository, digest, size, blob_id)
 
-    async def keep(self, repository: Repository, digest: Digest, data: bytes) -> None:
-        """Make `data`, at most INLINE_BLOB bytes that hash to `digest`, a live blob of the repository. Idempotent."""
-        await self._record(repository, digest, BlobRecord(size=len(data), touched_at=self._core.clock(), data=data))
+    async def keep(self, repository: Repository, digest: Digest, data: bytes, *, durable: bool = False) -> None:
+        """Make `data`, at most INLINE_BLOB bytes that hash to `digest`, a live blob of the repository. Idempotent.
 
-    async def adopt(self, repository: Repository, digest: Digest, size: int, blob_id: str) -> None:
+        `durable` where nothing follows that would make it so.
+        """
+        wanted = BlobRecord(size=len(data), touched_at=self._core.clock(), data=data)
+        await self._record(repository, digest, wanted, durable)
+
+    async def adopt(
+        self, repository: Repository, digest: Digest, size: int, blob_id: str, *, durable: bool = False
+    ) -> None:
         """Make the stored bytes `blob_id`, which hash to `digest`, a live blob of the repository.
 
         They are deleted where that blob has bytes already, and where this fails for certain.
         """
-        wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
         async with self._core.storing(blob_id):
-            kept = await self._record(repository, digest, wanted)
+            await self.attach(repository, digest, size, blob_id, durable=durable)
+
+    async def attach(
+        self, repository: Repository, digest: Digest, size: int, blob_id: str, *, durable: bool = False
+    ) -> None:
+        """As `adopt`, but the bytes stay where this fails."""
+        wanted = BlobRecord(size=size, touched_at=self._core.clock(), blob_id=blob_id)
+        kept = await self._record(repository, digest, wanted, durable)
         if kept.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
 
@@ -67,7 +86,7 @@ class Blobs:
         if source == repository or await self.revive(repository, digest):
             return await self.revive(repository, digest)
         if record.data is not None:
-            await self.keep(repository, digest, record.data)
+            await self.keep(repository, digest, record.data, durable=True)
             return True
         assert record.blob_id is not None
         blob_id = self._core.new_id()
@@ -75,17 +94,20 @@ class Blobs:
             await self._core.blobs.copy(record.blob_id, blob_id)
         except BlobNotFound:
             return False
-        await self.adopt(repository, digest, record.size, blob_id)
+        await self.adopt(repository, digest, record.size, blob_id, durable=True)
         return True
 
-    async def _record(self, repository: Repository, digest: Digest, wanted: BlobRecord) -> BlobRecord:
+    async def _record(
+        self, repository: Repository, digest: Digest, wanted: BlobRecord, durable: bool = False
+    ) -> BlobRecord:
         def change(before: BlobRecord | None) -> BlobRecord:
             if before is None:
                 return wanted
             return msgspec.structs.replace(before, state="live", touched_at=wanted.touched_at)
 
         key = keys.blob(repository, digest)
-        swap = await self._core.updater.update(key, BlobRecord, change, durable=self._core.facts_durable)
+        durable = durable or self._core.facts_durable
+        swap = await self._core.updater.update(key, BlobRecord, change, durable=durable)
         assert swap.after is not None
         return swap.after
 
@@ -150,22 +172,43 @@ class Blobs:
             raise PackageNotFound("no such blob in this package", digest=digest)
         return await self.read(repository, digest, record, start, stop)
 
+    async def address(self, record: BlobRecord) -> str | None:
+        """A URL from which the client gets these bytes by itself, for ADDRESS_TTL; None where it gets them from us.
+
+        Ask only for a record that was just found, and for a caller who may read it: whoever has the URL may.
+        """
+        least, store = self._core.redirect_from, self._core.blobs
+        if least is None or record.size < least or record.blob_id is None or not isinstance(store, BlobAddresses):
+            return None
+        try:
+            return await store.url_for(record.blob_id, ADDRESS_TTL)
+        except StoreUnavailable as exc:
+            _log.warning("a blob is sent through this server: %s", exc.message)
+            return None
+
     async def read(
         self, repository: Repository, digest: Digest, record: BlobRecord, start: int = 0, stop: int | None = None
     ) -> BlobReader:
-        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile."""
+        """As `open`, where the blob's record was just found. Raises PackageNotFound if it was deleted meanwhile.
+
+        Whole bytes of another machine are held against their digest (`proven`).
+        """
         if record.data is not None:
             part = record.data[start:stop]
-            return BlobReader(record.size, _once(part), part)
+            return BlobReader(record.size, once(part), part)
         assert record.blob_id is not None
         try:
-            return await self._core.blobs.open(record.blob_id, start, stop)
+            reader = await self._core.blobs.open(record.blob_id, start, stop)
         except BlobNotFound:
             if await self.find(repository, digest) == record:
                 raise DataCorrupt("the bytes of a stored blob are gone", digest=digest) from None
             raise PackageNotFound("no such blob in this package", digest=digest) from None
+        if start > 0 or (stop is not None and stop < record.size):
+            return reader  # a part proves nothing: there the store's word counts
+        return await proven(self._core, reader, digest, record.size)
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
+async def once(data: bytes) -> AsyncIterator[bytes]:
+    """`data` as the chunks of a reader."""
     if data:
         yield data

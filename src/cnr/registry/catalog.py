@@ -11,15 +11,20 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from cnr.domain.access import Sees
+from cnr.domain.archive import HELM
 from cnr.domain.errors import CnrError, StoreUnavailable
 from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
 from cnr.domain.version import Release
-from cnr.registry.rows import change_of
+from cnr.registry.chart_entries import ChartEntries
+from cnr.registry.rows import change_of, read
 from cnr.store import keys
-from cnr.store.base import Cursor, CursorLost, RecordNotFound, RecordStore
+from cnr.store.base import Cursor, CursorLost, Record, RecordNotFound, RecordStore
+from cnr.store.records import ReleaseTag
 from cnr.store.views import (
     Change,
     ChannelView,
+    ChartChanges,
+    ChartPlace,
     CursorMoved,
     PackageView,
     ReleaseView,
@@ -50,9 +55,10 @@ class Catalog:
     Every question raises StoreUnavailable when the store cannot be asked where its feed is: never old data.
     """
 
-    def __init__(self, records: RecordStore, views: ViewStore) -> None:
+    def __init__(self, records: RecordStore, views: ViewStore, charts: ChartEntries | None = None) -> None:
         self._records = records
         self._views = views
+        self.chart_entries = charts
         self._at: Cursor | None = None
         self._turn = asyncio.Lock()
         self._begun = 0
@@ -138,9 +144,18 @@ class Catalog:
 
     async def _change(self, key: str) -> Change:
         try:
-            return change_of(await self._records.get(key))
+            record = await self._records.get(key)
         except RecordNotFound:
             return Change(key, None, None)
+        return await self._viewed(record)
+
+    async def _viewed(self, record: Record) -> Change:
+        found = read(record)
+        chart = None
+        if self.chart_entries is not None and isinstance(found, ReleaseTag) and HELM in found.formats:
+            key, yanked = keys.split(record.key), found.yanked is not None
+            chart = await self.chart_entries.entry(key, found.formats[HELM], yanked=yanked)
+        return change_of(record, found, chart)
 
     async def _everything(self) -> AsyncIterator[list[Change]]:
         for prefix in VIEWED:
@@ -148,7 +163,8 @@ class Catalog:
             while records := await self._records.scan(prefix, after=after):
                 after = records[-1].key
                 for start in range(0, len(records), READS_AT_ONCE):
-                    yield [change_of(record) for record in records[start : start + READS_AT_ONCE]]
+                    page = records[start : start + READS_AT_ONCE]
+                    yield await asyncio.gather(*map(self._viewed, page))
                     await asyncio.sleep(0)
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
@@ -189,7 +205,7 @@ class Catalog:
 
     async def exists(self, repository: Repository) -> bool:
         """Whether there is a live release with a format."""
-        return await self.default(repository) is not None
+        return await self._remembered("exists", repository, "", lambda: self._views.exists(repository))
 
     async def newest_seen(self, repository: Repository) -> int:
         """When the newest format that these views show already was created, in microseconds UTC; 0 where there is none.
@@ -272,6 +288,18 @@ class Catalog:
                 break
             after = (part[-1].score, str(part[-1].name))
         return found[:limit]
+
+    async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
+        """Where the channels of this name in a namespace point: the name of each chart, and the release."""
+        return await self._ask(lambda: self._views.channel_targets(namespace, name))
+
+    async def chart_place(self, namespace: str) -> ChartPlace:
+        """How far the charts of a namespace have come; see ViewStore.chart_place."""
+        return await self._remembered("charts", Repository(namespace), "", lambda: self._views.chart_place(namespace))
+
+    async def chart_changes(self, namespace: str, since: ChartPlace, *, limit: int) -> ChartChanges:
+        """What changed among the charts of a namespace; see ViewStore.chart_changes."""
+        return await self._ask(lambda: self._views.chart_changes(namespace, since, limit=limit))
 
     async def _pages(
         self,

@@ -57,6 +57,8 @@ class Core:
     """The stores, the views, and the sources of time and chance. `clock` gives microseconds UTC, never twice the same.
 
     `grace` is how long garbage collection spares what nothing names. `policy` is for what has none of its own.
+    `grace` is how long garbage collection spares what nothing names. Blobs of at least `redirect_from` bytes may be
+    fetched from their store itself; None: no blob.
     """
 
     records: RecordStore
@@ -70,6 +72,7 @@ class Core:
     limits: Limits
     grace: timedelta = timedelta(hours=24)
     policy: Policy = DEFAULT
+    redirect_from: int | None = None
 
     @property
     def trusted_us(self) -> int:

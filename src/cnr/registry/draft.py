@@ -9,15 +9,20 @@ from cnr.domain.chart import Chart, helm_visible
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.helm_shape import SpooledArchive, helm_shaped
 from cnr.domain.limits import Limits
-from cnr.domain.manifest import Composed, Layer, helm_manifest, package_manifest
+from cnr.domain.manifest import Composed, Layer
 from cnr.domain.names import Format, PackageName
+from cnr.domain.package import compose, needs_helm_shape
 from cnr.domain.version import Release
 from cnr.registry.core import Bytes, Source
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A package that was looked into and may be published. `created_at` in microseconds UTC."""
+    """A package that was looked into and may be published. `created_at` in microseconds UTC.
+
+    `exact`: the manifest names these very bytes, whatever gzip of the same tar is there. `provenance`: a file about
+    them, which becomes the manifest's second layer.
+    """
 
     package: PackageName
     release: Release
@@ -25,6 +30,8 @@ class Push:
     source: Source
     contents: PackageContents
     created_at: int
+    exact: bool = False
+    provenance: bytes | None = None
 
     @property
     def chart(self) -> Chart | None:
@@ -51,7 +58,7 @@ class Draft:
 
 def helm_shape(push: Push, chart: Chart | None, *, limits: Limits, spool_folder: Path) -> SpooledArchive | None:
     """The archive that helm can load, where the pushed one is a chart that it cannot. Close it when done."""
-    if chart is None or push.contents.shape.loadable:
+    if chart is None or not needs_helm_shape(push.contents, chart):
         return None
     return helm_shaped(
         push.source.chunks(),
@@ -67,10 +74,20 @@ def draft(push: Push, chart: Chart | None, held: Layer, shaped: SpooledArchive |
 
     Source: contracts/oci-helm.md 6.1.
     """
-    if chart is None:
-        made = package_manifest(push.package, push.release, push.format, held, created_at=push.created_at)
-    else:
-        made = helm_manifest(chart, shaped.layer if shaped else held, created_at=push.created_at)
-    config = Part(sha256(made.config), len(made.config), Bytes(made.config))
+    layer = shaped.layer if shaped else held
+    made = compose(
+        push.package,
+        push.release,
+        push.format,
+        chart,
+        layer,
+        created_at=push.created_at,
+        provenance=push.provenance,
+    )
     extra = (Part(shaped.layer.digest, shaped.layer.size, shaped),) if shaped else ()
-    return Draft(made, (config, *extra))
+    return Draft(made, (part_of(made.config), *extra, *([part_of(push.provenance)] if push.provenance else [])))
+
+
+def part_of(data: bytes) -> Part:
+    """A blob in memory."""
+    return Part(sha256(data), len(data), Bytes(data))

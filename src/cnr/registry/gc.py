@@ -40,6 +40,7 @@ from cnr.store.records import (
 
 UPLOAD_IDLE_US = 24 * 3_600_000_000
 """Microseconds after which an upload to which nothing came has ended. Source: contracts/oci-helm.md 1.3."""
+_NEVER = 1 << 62
 _UNREADABLE = (DataCorrupt, InvalidUsage)
 Condemnable = ManifestRecord | BlobRecord | ContentsRecord
 
@@ -83,12 +84,15 @@ class Collector:
         not finished then, the next run finishes.
         """
         report = Report(dry_run=dry_run)
+        began = await self._uploads_began()
         async for repository in repositories(self._core.records):
             await between()
             removed = Removed()
+            sweep = _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run)
+            sweep.began = began.get(repository, sweep.began)
             try:
-                policy = await self._policies.of(repository)
-                await _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run, policy).run()
+                sweep.policy = await self._policies.of(repository)
+                await sweep.run()
             except _UNREADABLE as exc:
                 report.failed[repository] = exc.message
             if removed.records:
@@ -99,12 +103,31 @@ class Collector:
             report.unnamed, report.unnamed_size = await UnnamedBytes(self._core, self._grace_us).sweep(dry_run=dry_run)
         return report
 
+    async def _uploads_began(self) -> dict[Repository, int]:
+        """Where a blob arrives, or arrived slowly within the grace: when the first of these uploads began.
+
+        Whoever pushes it will name it together with blobs that came before: their age counts from there. One to which
+        nothing came within the grace is given up, as far as that goes.
+        """
+        began: dict[Repository, int] = {}
+        idle_since = self._core.clock() - self._grace_us
+        with suppress(*_UNREADABLE):
+            async for found in each(self._core.records, keys.UPLOADS):
+                upload: UploadRecord = records.decode(UploadRecord, found.value)
+                if max(upload.touched_at, upload.ended_at) > idle_since and not self._is_over(upload):
+                    began[upload.repository] = min(upload.started_at, began.get(upload.repository, upload.started_at))
+        return began
+
+    def _is_over(self, upload: UploadRecord) -> bool:
+        if upload.ended_at:
+            return upload.ended_at <= self._core.clock() - self._grace_us
+        return upload.touched_at <= self._core.clock() - UPLOAD_IDLE_US
+
     async def _uploads(self, report: Report) -> None:
         """Give up uploads to which nothing came for a day; their bytes are then named by no record."""
-        idle_since = self._core.clock() - UPLOAD_IDLE_US
         async for found in each(self._core.records, keys.UPLOADS):
             upload: UploadRecord = records.decode(UploadRecord, found.value)
-            if upload.touched_at > idle_since:
+            if not self._is_over(upload):
                 continue
             if not report.dry_run:
                 with suppress(VersionConflict, OutcomeUnknown):
@@ -114,7 +137,10 @@ class Collector:
 
 @dataclass(slots=True)
 class _Sweep:
-    """One run over one repository. `gone` are the keys that a dry run has removed."""
+    """One run over one repository. `gone` are the keys that a dry run has removed.
+
+    `began` is when the oldest upload began, of those that go on: nothing becomes older while a push is under way.
+    """
 
     core: Core
     manifests: Manifests
@@ -124,6 +150,7 @@ class _Sweep:
     dry_run: bool
     policy: Policy = DEFAULT
     gone: set[str] = field(default_factory=set)
+    began: int = _NEVER
 
     async def run(self) -> None:
         await self._tags()
@@ -133,7 +160,7 @@ class _Sweep:
         await self._blobs()
 
     def _old(self, touched_at: int) -> bool:
-        return touched_at <= self.core.clock() - self.grace_us
+        return touched_at <= min(self.core.clock(), self.began) - self.grace_us
 
     def _ago(self, age: timedelta) -> int:
         return self.core.clock() - int(age.total_seconds() * 1_000_000)

@@ -162,7 +162,7 @@ class Roots:
     async def _parsed(self, record: Record, stored: ManifestRecord) -> Manifest | None:
         """The manifest in a record; None if it was deleted meanwhile. Raises DataCorrupt."""
         try:
-            return parse_manifest(await self._manifests.data(stored))
+            return parse_manifest(await self._manifests.data(stored, Digest(keys.split(record.key).rest)))
         except InvalidUsage:
             if stored.media_type in (*IMAGES, *INDEXES):
                 raise

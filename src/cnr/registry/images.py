@@ -15,14 +15,16 @@ import msgspec
 from cnr.domain.digest import Digest
 from cnr.domain.errors import (
     Conflict,
+    DataCorrupt,
     Denied,
+    InvalidManifest,
     ManifestNotFound,
-    ReferenceMissing,
     RepositoryNotFound,
     StoreUnavailable,
 )
 from cnr.domain.names import Repository, Tag
-from cnr.domain.version import order_key, release_of
+from cnr.domain.policy import DEFAULT
+from cnr.domain.version import is_version, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.policies import Policies
@@ -32,6 +34,7 @@ from cnr.registry.retag import Retagger, Wanted
 from cnr.registry.tags import Tags, afterwards
 from cnr.registry.tombstones import left_behind, tombstone
 from cnr.store import keys, records
+from cnr.store.base import BlobNotFound, BlobReader
 from cnr.store.records import (
     AnyTag,
     ChannelTag,
@@ -117,7 +120,8 @@ class Images:
     async def _plan(self, repository: Repository, pushed: Pushed, tag: Tag) -> Wanted:
         record = await self._manifests.get(repository, pushed.digest)
         known = Pointer(pushed.digest, record.born) if record else None
-        policy = await self._policies.of(repository)
+        # no rule is about other tags: they always move
+        policy = await self._policies.of(repository) if is_version(tag) else DEFAULT
         return await self._retag.plan(repository, tag, pushed.manifest, pushed.digest, known, policy)
 
     async def _point(self, repository: Repository, pushed: Pushed, wanted: Wanted, stored: _Stored) -> None:
@@ -134,8 +138,7 @@ class Images:
     async def _store(self, repository: Repository, pushed: Pushed, *, durable: bool) -> _Stored:
         """The manifest and its row among the referrers; then look again whether what it names is there."""
         since = self._core.clock()
-        new = await self._manifests.get(repository, pushed.digest) is None
-        pointer = await self._manifests.store(
+        stored = await self._manifests.store(
             repository,
             pushed.data,
             pushed.media_type,
@@ -144,11 +147,12 @@ class Images:
             digest=pushed.digest,
             durable=durable and pushed.subject is None,
         )
+        pointer = stored.pointer
         try:
             await self._references.hold(repository, pushed.manifest)
-        except ReferenceMissing:
-            if new:
-                await self._remove(repository, pointer)
+        except InvalidManifest:
+            if stored.new:
+                await self._remove(repository, pointer, stored.write)
             raise
         if pushed.subject is not None:
             await self._manifests.refer(
@@ -193,9 +197,17 @@ class Images:
                 return release
         return None
 
-    async def data(self, found: Found) -> bytes:
-        """The manifest's bytes, exactly as they were pushed."""
-        return await self._manifests.data(found.record)
+    async def open(self, repository: Repository, found: Found) -> BlobReader:
+        """The manifest's bytes, exactly as they were pushed. Raises ManifestNotFound if it was deleted meanwhile.
+
+        Raises DataCorrupt, too, where the store lost them.
+        """
+        try:
+            return await self._manifests.open(found.record, found.digest)
+        except BlobNotFound:
+            if await self._manifests.get(repository, found.digest) == found.record:
+                raise DataCorrupt("the bytes of a stored manifest are gone", digest=found.digest) from None
+            raise await self._missing(repository, found.digest) from None
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         """Delete the tag and nothing else: a release with all its formats, a channel, or a plain tag.
@@ -222,9 +234,13 @@ class Images:
         if not removed:
             raise await self._missing(repository, digest)
 
-    async def _remove(self, repository: Repository, pointer: Pointer) -> bool:
+    async def _remove(self, repository: Repository, pointer: Pointer, write: str = "") -> bool:
+        """Delete the manifest, or with `write` only as that left it: not where somebody pushed the same since."""
+
         def change(before: ManifestRecord | None) -> ManifestRecord | Delete | Keep:
-            return DELETE if before is not None and before.born == pointer.born else KEEP
+            if before is None or before.born != pointer.born or before.write != (write or before.write):
+                return KEEP
+            return DELETE
 
         key = keys.manifest(repository, pointer.digest)
         swap = await self._core.updater.update(key, ManifestRecord, change)

@@ -1,5 +1,6 @@
 """Lists of a repository that OCI clients ask for: its tags, and what refers to a manifest. From records, by pages."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +13,7 @@ from cnr.registry.manifests import Manifests
 from cnr.registry.tags import Tags
 from cnr.store import keys, records
 from cnr.store.base import Record
-from cnr.store.records import AnyTag, ChannelTag, DeletedTag, Pointer, ReferrerRecord, TagRecord
+from cnr.store.records import AnyTag, ChannelTag, DeletedTag, Pointer, ReferrerRecord, ReleaseTag, TagRecord
 
 REFERRERS_PAGE: Final = 200
 """Referrers that are looked at for one answer: each is read from its manifest, too."""
@@ -44,7 +45,10 @@ class Listing:
         self._manifests = manifests
 
     async def tags(self, repository: Repository, *, after: str = "", limit: int | None = None) -> list[Tag]:
-        """Tags above `after` in byte order, at most `limit`. Raises RepositoryNotFound."""
+        """Tags above `after` in byte order, at most `limit`, without yanked releases. Raises RepositoryNotFound.
+
+        helm chooses among them when it is asked for a range or the newest.
+        """
         prefix = keys.tags(repository)
         found: list[Tag] = []
         at = prefix + after if after else ""
@@ -55,13 +59,14 @@ class Listing:
                 break
             found += [Tag(entry.key[len(prefix) :]) for entry in page if await self._is_shown(repository, entry)]
             at = page[-1].key
+            await asyncio.sleep(0)
         if not found and not await self._tags.known(repository):
             raise RepositoryNotFound(f"there is no repository {repository}", name=repository)
         return found if limit is None else found[:limit]
 
     async def _is_shown(self, repository: Repository, entry: Record) -> bool:
         record: TagRecord = records.decode(AnyTag, entry.value)
-        if isinstance(record, DeletedTag):
+        if isinstance(record, DeletedTag) or (isinstance(record, ReleaseTag) and record.yanked is not None):
             return False
         if not isinstance(record, ChannelTag):
             return True

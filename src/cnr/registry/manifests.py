@@ -1,19 +1,31 @@
 """Manifests of a repository: OCI documents by digest, bytes kept exactly as they came."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
 from cnr.domain.digest import Digest, sha256
-from cnr.domain.errors import DataCorrupt, InvalidManifest, InvalidUsage
+from cnr.domain.errors import InvalidManifest, InvalidUsage
 from cnr.domain.manifest import needed_blobs, parse_manifest
 from cnr.domain.names import Repository
-from cnr.registry.blobs import Blobs
+from cnr.registry.blobs import Blobs, once
 from cnr.registry.core import Bytes, Core
+from cnr.registry.proof import proven
 from cnr.store import keys
+from cnr.store.base import BlobNotFound, BlobReader
 from cnr.store.records import INLINE_MANIFEST, ManifestRecord, Pointer, ReferrerRecord
 from cnr.store.update import KEEP, Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A manifest that was pushed: what a tag may point at, whether it is new, and the id of the write."""
+
+    pointer: Pointer
+    new: bool
+    write: str
 
 
 class Manifests:
@@ -33,8 +45,8 @@ class Manifests:
         subject: Digest | None = None,
         digest: Digest | None = None,
         durable: bool = False,
-    ) -> Pointer:
-        """Make `data` a manifest of the repository, and return what a tag may point at.
+    ) -> Stored:
+        """Make `data` a manifest of the repository.
 
         `digest` is the sha256 unless given. `durable` where no tag follows that would make it so. One that is there
         keeps its `born`, and is live again; what a client pushed stays a client's. Raises InvalidManifest where it is
@@ -70,7 +82,7 @@ class Manifests:
         assert swap.after is not None
         if blob_id and swap.after.blob_id != blob_id:
             await self._core.blobs.delete(blob_id)
-        return Pointer(digest, swap.after.born)
+        return Stored(Pointer(digest, swap.after.born), swap.before is None, swap.after.write)
 
     async def find(self, repository: Repository, pointer: Pointer) -> ManifestRecord | None:
         """The manifest that `pointer` names; None if it was deleted, even if it came again."""
@@ -88,10 +100,11 @@ class Manifests:
         Ask it after something that garbage collection marks from names the manifest.
         """
         record = await self.revive(repository, pointer)
-        if record is None:
+        data = await self.data_if_there(record, pointer.digest) if record is not None else None
+        if data is None:
             return False
         try:
-            manifest = parse_manifest(await self.data(record))
+            manifest = parse_manifest(data)
         except InvalidUsage:
             return True  # a client's own type of document: what it names was never looked for
         return await self.present(repository, needed_blobs(manifest))
@@ -108,16 +121,27 @@ class Manifests:
         swap = await self._core.updater.update(key, ManifestRecord, change, durable=self._core.facts_durable)
         return swap.after if swap.after is not None and swap.after.born == pointer.born else None
 
-    async def data(self, record: ManifestRecord) -> bytes:
-        """The manifest's bytes."""
+    async def data(self, record: ManifestRecord, digest: Digest) -> bytes:
+        """The bytes of the manifest of this digest.
+
+        Raises BlobNotFound where it was deleted since the record was read, and DataCorrupt.
+        """
+        reader = await self.open(record, digest)
+        return reader.data if reader.data is not None else b"".join([chunk async for chunk in reader.chunks])
+
+    async def data_if_there(self, record: ManifestRecord, digest: Digest) -> bytes | None:
+        """As `data`; None where it was deleted since the record was read."""
+        try:
+            return await self.data(record, digest)
+        except BlobNotFound:
+            return None
+
+    async def open(self, record: ManifestRecord, digest: Digest) -> BlobReader:
+        """As `data`, in pieces."""
         if record.data is not None:
-            return record.data
+            return BlobReader(record.size, once(record.data), record.data)
         assert record.blob_id is not None
-        reader = await self._core.blobs.open(record.blob_id)
-        data = b"".join([chunk async for chunk in reader.chunks])
-        if len(data) != record.size:
-            raise DataCorrupt("a stored manifest is shorter than it was")
-        return data
+        return await proven(self._core, await self._core.blobs.open(record.blob_id), digest, record.size)
 
     async def refer(
         self,

@@ -153,18 +153,22 @@ class Packages:
         if record is None:
             raise no_release(package, release)
         token = _only_format(package, Release(release), record) if format == ANY_FORMAT else Format(format)
+        return await self.remove(package, Release(release), token)
+
+    async def remove(self, package: PackageName, release: Release, token: Format) -> Published:
+        """As `delete`, of a format by its token; `release` may be a version that is no strict SemVer."""
 
         def without(formats: Formats) -> Formats:
             if token not in formats:
-                raise no_format(package, release, format)
+                raise no_format(package, release, token)
             return {other: entry for other, entry in formats.items() if other != token}
 
         policy = await self._policies.of(package.repository)
-        before, after = await self._composer.recompose(package, Release(release), without, policy)
+        before, after = await self._composer.recompose(package, release, without, policy)
         if isinstance(after, DeletedTag):
             await self._tags.left(package.repository)
         assert isinstance(before, ReleaseTag)
-        return Published(package, Release(release), token, before.formats[token])
+        return Published(package, release, token, before.formats[token])
 
 
 def _age(item: Published) -> tuple[int, bytes, Format]:

@@ -63,8 +63,15 @@ class Publisher:
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
-        moment = created_at if created_at is not None else await self._now(package)
+        moment = created_at if created_at is not None else await self.now(package)
         push = Push(package, release, format, source, contents, moment)
+        return await self.publish_push(push, force=force, metadata=metadata)
+
+    async def publish_push(
+        self, push: Push, *, force: bool = False, metadata: dict[str, Any] | None = None
+    ) -> Published:
+        """As `publish`, of an archive that was looked into already."""
+        package, release, format, moment = push.package, push.release, push.format, push.created_at
         likely = _entry(push, PLACEHOLDER, _own(push), metadata)
         policy = await self._policies.of(package.repository)
         await self._composer.check(package, release, _with(push, likely, force, policy), policy)
@@ -88,7 +95,7 @@ class Publisher:
                 return before, entry
         raise StoreUnavailable(_SWEPT)
 
-    async def _now(self, package: PackageName) -> int:
+    async def now(self, package: PackageName) -> int:
         """The time of this push: after every one that this host's views show, also where the clock went back."""
         return max(self._core.clock(), await self._core.catalog.newest_seen(package.repository) + 1)
 
@@ -101,7 +108,8 @@ class Publisher:
         try:
             for _ in range(_ATTEMPTS):
                 held, swept = await self._contents.held(push.package.repository, push.contents.tar_digest, _own(push))
-                plan = draft(push, chart, Layer(held.digest, held.size, push.contents.tar_digest), shaped)
+                named = _own(push) if push.exact else held
+                plan = draft(push, chart, Layer(named.digest, named.size, push.contents.tar_digest), shaped)
                 if (pointer := await self._write(push, plan, held, swept)) is not None:
                     return _entry(push, pointer, held, metadata)
         finally:
@@ -118,9 +126,9 @@ class Publisher:
         """
         repository = push.package.repository
         parts = plan.parts
-        if held.digest == push.contents.digest:
-            parts = (Part(held.digest, held.size, push.source), *parts)
-        pointer, *_ = await together(
+        if push.exact or held.digest == push.contents.digest:
+            parts = (Part(push.contents.digest, push.contents.size, push.source), *parts)
+        stored, *_ = await together(
             self._manifests.store(repository, plan.manifest.data, MANIFEST_TYPE, origin="server"),
             *(self._blobs.store(repository, part.digest, part.size, part.source) for part in parts),
         )
@@ -128,7 +136,7 @@ class Publisher:
         digests = {held.digest, *(part.digest for part in parts)}
         if claimed.digest != held.digest or not await self._manifests.present(repository, digests):
             return None
-        found: Pointer = pointer
+        found: Pointer = stored.pointer
         return found
 
 

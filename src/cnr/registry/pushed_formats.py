@@ -14,8 +14,9 @@ from cnr.domain.chart import helm_visible, summarize
 from cnr.domain.compose import ProjectFile, is_project, project_archive, project_files
 from cnr.domain.digest import Digest
 from cnr.domain.errors import BadInput, PackageNotFound, StoreUnavailable
-from cnr.domain.manifest import HELM_CHART_LAYER, HELM_CONFIG, Descriptor, Manifest, parse_manifest
-from cnr.domain.names import Format, Repository, parse_format
+from cnr.domain.manifest import Descriptor, Manifest, parse_manifest
+from cnr.domain.names import Format, Repository
+from cnr.domain.package import package_layer
 from cnr.domain.version import LenientVersion, Release
 from cnr.registry.blobs import Blobs
 from cnr.registry.contents import Contents
@@ -27,7 +28,6 @@ from cnr.store.records import ContentsRecord, FormatEntry, Pointer
 CHILDREN: Final = 32
 """Manifests of a pushed index that are looked into."""
 
-_OLD_CHART_LAYER: Final = "application/tar+gzip"
 _IN_MEMORY: Final = 1024 * 1024
 _PIECE: Final = 1024 * 1024
 _ATTEMPTS: Final = 5
@@ -49,21 +49,6 @@ class Packed:
 
 
 Found = dict[Format, Packed]
-
-
-def package_layer(manifest: Manifest) -> tuple[Format, Descriptor] | None:
-    """The format of a package's manifest and the layer with its archive; None for any other manifest."""
-    layers = manifest.layers or ()
-    if manifest.config is not None and manifest.config.media_type == HELM_CONFIG:
-        charts = [layer for layer in layers if layer.media_type in (HELM_CHART_LAYER, _OLD_CHART_LAYER)]
-        return (HELM, charts[0]) if charts else None
-    kind = manifest.kind or ""
-    if len(layers) != 1 or not kind.startswith(("application/vnd.cnr.", "application/vnd.appr.")):
-        return None
-    try:
-        return parse_format(kind), layers[0]
-    except BadInput:
-        return None
 
 
 def is_package(manifest: Manifest) -> bool:
@@ -150,8 +135,9 @@ class PushedFormats:
         for child in manifest.manifests[:CHILDREN]:
             record = await self._manifests.get(repository, child.digest)
             if record is not None and record.media_type in IMAGES:
-                data = await self._manifests.data(record)
-                found.append((parse_manifest(data), Pointer(child.digest, record.born)))
+                data = await self._manifests.data_if_there(record, child.digest)
+                if data is not None:
+                    found.append((parse_manifest(data), Pointer(child.digest, record.born)))
         return found
 
     async def _look(self, repository: Repository, format: Format, layer: Descriptor) -> PackageContents | None:

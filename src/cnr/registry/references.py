@@ -3,7 +3,9 @@
 Source: OCI distribution 1.1, "Pushing manifests"; OCI image-spec 1.1; contracts/oci-helm.md 1.4.
 """
 
+import asyncio
 import re
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,9 +33,13 @@ IMAGES: Final = (MANIFEST_TYPE, DOCKER_MANIFEST)
 INDEXES: Final = (INDEX_TYPE, DOCKER_LIST)
 CLOSURE_LIMIT: Final = 50_000
 """Manifests and blobs that one index may reach: 4 MiB name some 40,000."""
+CLOSURE_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of manifests that are read for one index: reading them is work that others wait for."""
 
 _SCHEMA_1: Final = "application/vnd.docker.distribution.manifest.v1+"
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+_STEPS: Final = 100
+"""Records read at a stretch: most stores answer at once, so nobody else would have a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +80,18 @@ def read_manifest(data: bytes, media_type: str, digest: Digest) -> Pushed:
     return Pushed(data, known, digest, manifest)
 
 
+class _Document(msgspec.Struct, rename="camel"):
+    """A JSON object of any type: all else in it is skipped, not built."""
+
+    media_type: str | None = None
+
+
 def _own_type(data: bytes) -> Any:
     """The media type that a JSON object of any type gives itself."""
     try:
-        found = msgspec.json.decode(data)
+        return msgspec.json.decode(data, type=_Document).media_type
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidManifest("a manifest is a JSON object") from None
-    if not isinstance(found, dict):
-        raise InvalidManifest("a manifest is a JSON object")
-    return found.get("mediaType")
+        raise InvalidManifest("a manifest is a JSON object, its mediaType a text") from None
 
 
 def _check_type(manifest: Manifest, sent: str, known: str) -> None:
@@ -119,40 +128,57 @@ class References:
 
     async def require(self, repository: Repository, manifest: Manifest) -> None:
         """Raises ReferenceMissing unless all is there that `manifest` names itself. Writes nothing."""
-        missing = [digest for digest in needed_blobs(manifest) if not await self._is_blob(repository, digest)]
-        for child in manifest.manifests or ():
-            if not is_elsewhere(child) and not await self._is_any(repository, child.digest):
-                missing.append(child.digest)
+        blobs = needed_blobs(manifest)
+        missing = [digest async for digest in _paced(blobs) if not await self._is_blob(repository, digest)]
+        children = dict.fromkeys(child.digest for child in manifest.manifests or () if not is_elsewhere(child))
+        missing += [digest async for digest in _paced(children) if not await self._is_any(repository, digest)]
         if missing:
             raise ReferenceMissing("the repository lacks what this manifest names", missing=missing[:100])
 
     async def hold(self, repository: Repository, manifest: Manifest) -> None:
         """As `require`, for all that can be reached, after the manifest was written; condemned blobs live again.
 
-        Garbage collection marks after it condemns, so what is found now stays. Source: design/architecture.md, rule 8.
+        Garbage collection marks after it condemns, so what is found now stays. Raises InvalidManifest, too, beyond
+        CLOSURE_LIMIT or CLOSURE_BYTES. Source: design/architecture.md, rule 8.
         """
         seen: set[Digest] = set()
-        waiting = [manifest]
-        while waiting:
-            current = waiting.pop()
-            for digest in needed_blobs(current):
-                if _new(digest, seen) and not await self._blobs.revive(repository, digest):
-                    raise ReferenceMissing("the repository lost a blob of this manifest", missing=[digest])
-            for child in current.manifests or ():
-                if not is_elsewhere(child) and _new(child.digest, seen):
-                    waiting += await self._child(repository, child.digest)
+        waiting: list[Digest] = []
+        left = CLOSURE_BYTES
+        current: Manifest | None = manifest
+        while True:
+            if current is not None:
+                await self._hold_blobs(repository, [each for each in needed_blobs(current) if _new(each, seen)])
+                children = (child.digest for child in current.manifests or () if not is_elsewhere(child))
+                waiting += [digest for digest in children if _new(digest, seen)]
+            if not waiting:
+                return
+            await asyncio.sleep(0)
+            current, size = await self._child(repository, waiting.pop())
+            left -= size
+            if left < 0:
+                raise InvalidManifest(f"an index may reach {CLOSURE_BYTES:,} bytes of manifests, no more")
 
-    async def _child(self, repository: Repository, digest: Digest) -> list[Manifest]:
+    async def _hold_blobs(self, repository: Repository, digests: Iterable[Digest]) -> None:
+        async for digest in _paced(digests):
+            if not await self._blobs.revive(repository, digest):
+                raise ReferenceMissing("the repository lost a blob of this manifest", missing=[digest])
+
+    async def _child(self, repository: Repository, digest: Digest) -> tuple[Manifest | None, int]:
+        """The manifest of this digest, live now, and its size; None where it is a blob, or of a type of others."""
         record = await self._manifests.get(repository, digest)
         if record is not None and record.state != "live":
             await self._manifests.complete(repository, Pointer(digest, record.born))
             record = await self._manifests.get(repository, digest)
-        if record is not None:
-            known = record.media_type in (*IMAGES, *INDEXES)
-            return [parse_manifest(await self._manifests.data(record))] if known else []
-        if await self._blobs.revive(repository, digest):
-            return []
-        raise ReferenceMissing("the repository lost a manifest that this index names", missing=[digest])
+        if record is None and await self._blobs.revive(repository, digest):
+            return None, 0
+        if record is None:
+            raise _lost(digest)
+        if record.media_type not in (*IMAGES, *INDEXES):
+            return None, 0
+        data = await self._manifests.data_if_there(record, digest)
+        if data is None:
+            raise _lost(digest)
+        return parse_manifest(data), record.size
 
     async def _is_blob(self, repository: Repository, digest: Digest) -> bool:
         return await self._blobs.find(repository, digest) is not None
@@ -168,3 +194,15 @@ def _new(digest: Digest, seen: set[Digest]) -> bool:
     before = len(seen)
     seen.add(digest)
     return len(seen) > before
+
+
+async def _paced(digests: Iterable[Digest]) -> AsyncIterator[Digest]:
+    """The same digests; other requests have their turn now and then."""
+    for number, digest in enumerate(digests, 1):
+        if number % _STEPS == 0:
+            await asyncio.sleep(0)
+        yield digest
+
+
+def _lost(digest: Digest) -> ReferenceMissing:
+    return ReferenceMissing("the repository lost a manifest that this index names", missing=[digest])

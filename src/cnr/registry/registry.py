@@ -3,6 +3,11 @@
 from cnr.registry.blob_deletes import BlobDeletes
 from cnr.registry.blobs import Blobs
 from cnr.registry.channels import Channels
+from cnr.registry.chart_files import ChartFiles
+from cnr.registry.chart_index import ChartIndexes
+from cnr.registry.chart_selection import ChartSelections
+from cnr.registry.chart_uploads import ChartUploads
+from cnr.registry.charts import Charts
 from cnr.registry.core import Core
 from cnr.registry.images import Images
 from cnr.registry.listing import Listing
@@ -16,6 +21,7 @@ from cnr.registry.release import Composer
 from cnr.registry.retag import Retagger
 from cnr.registry.tags import Tags
 from cnr.registry.uploads import Uploads
+from cnr.registry.yanks import Yanks
 
 
 class Registry:
@@ -40,6 +46,14 @@ class Registry:
         retag = Retagger(core, self.tags, self.manifests, formats, composer)
         references = References(self.blobs, self.manifests)
         self.images = Images(core, self.policies, self.tags, self.manifests, references, retag)
+        self.charts = Charts(self.tags, self.blobs, self.manifests, self.packages, self.listing, self.images)
+        self.yanks = Yanks(core)
+        self.chart_indexes = ChartIndexes(core)
+        self.chart_selections = ChartSelections(core, self.chart_indexes)
+        self.chart_files = ChartFiles(core, self.charts)
+        self.chart_uploads = ChartUploads(
+            core, self.policies, self.publisher, composer, self.charts, self.blobs, self.manifests, self.images
+        )
 
     async def ready(self) -> None:
         """Raises StoreUnavailable while the stores or the views cannot be used."""

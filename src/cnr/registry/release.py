@@ -122,7 +122,8 @@ class Composer:
         index = await self.index(repository, release, formats) if len(formats) > 1 else None
         kept = await self._pushed_target(repository, before, formats) if isinstance(before, ReleaseTag) else None
         own = formats[HELM].manifest if HELM in formats else index or next(iter(formats.values())).manifest
-        return ReleaseTag(born=born, manifest=kept or own, index=index, formats=formats, removed=removed)
+        yanked = before.yanked if isinstance(before, ReleaseTag) else None
+        return ReleaseTag(born=born, manifest=kept or own, index=index, formats=formats, removed=removed, yanked=yanked)
 
     async def _pushed_target(self, repository: Repository, before: ReleaseTag, formats: Formats) -> Pointer | None:
         """What a client pointed the tag at, unless it is, or lists, the manifest of a format that goes or is replaced.
@@ -136,8 +137,10 @@ class Composer:
         going = {entry.manifest.digest for entry in before.formats.values()} - staying
         shown = {before.manifest.digest}
         if going and record.media_type in INDEXES:
-            manifest = parse_manifest(await self._manifests.data(record))
-            shown.update(child.digest for child in manifest.manifests or ())
+            data = await self._manifests.data_if_there(record, before.manifest.digest)
+            if data is None:
+                return None
+            shown.update(child.digest for child in parse_manifest(data).manifests or ())
         return None if going & shown else before.manifest
 
     async def index(self, repository: Repository, release: Release, formats: Formats) -> Pointer:
@@ -146,7 +149,8 @@ class Composer:
         subject = next((child for child in children if child.format == HELM), None)
         data = release_index(children, release, subject=subject)
         digest = subject.digest if subject else None
-        pointer = await self._manifests.store(repository, data, INDEX_TYPE, origin="server", subject=digest)
+        stored = await self._manifests.store(repository, data, INDEX_TYPE, origin="server", subject=digest)
+        pointer = stored.pointer
         if digest is not None:
             row = ReferrerRecord(
                 born=pointer.born,
@@ -163,8 +167,8 @@ class Composer:
         children = []
         for token, entry in formats.items():
             record = await self._manifests.find(repository, entry.manifest)
-            if record is not None:
-                data = await self._manifests.data(record)
+            data = await self._manifests.data_if_there(record, entry.manifest.digest) if record is not None else None
+            if record is not None and data is not None:
                 children.append(Child(token, entry.manifest.digest, record.media_type, data))
         return children
 

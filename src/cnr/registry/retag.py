@@ -14,7 +14,7 @@ from cnr.domain.errors import Immutable, RecordFull
 from cnr.domain.manifest import RELEASE_ARTIFACT, Manifest
 from cnr.domain.names import Format, Repository, Tag
 from cnr.domain.policy import Policy
-from cnr.domain.version import LenientVersion, Release, is_channel_name, lenient_of, order_key, release_of
+from cnr.domain.version import LenientVersion, Release, belongs_to_digest, lenient_of, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.pushed_formats import Found, PushedFormats, is_package
@@ -153,6 +153,7 @@ class Retagger:
             index=await self._composer.index(repository, version, formats) if len(formats) > 1 else None,
             formats=formats,
             removed=left_behind(standing, formats, strict=move.wanted.policy.strict),
+            yanked=standing.yanked if isinstance(standing, ReleaseTag) else None,
         )
         _fitting(record)
         await self._composer.commit(repository, tag, move.seen, record, move.since)
@@ -201,7 +202,7 @@ class Retagger:
         """The highest package release whose tag points at this manifest; None where the tag may be no channel."""
         manifest = wanted.manifest
         could = is_package(manifest) or manifest.kind == RELEASE_ARTIFACT or manifest.manifests is not None
-        if not could or not is_channel_name(wanted.tag):
+        if not could or belongs_to_digest(wanted.tag):
             return None
         found: list[tuple[bytes, Member]] = []
         async for tag, record in self._tags.releases(repository):

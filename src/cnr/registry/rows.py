@@ -9,7 +9,7 @@ from cnr.domain.names import Channel, Repository, Tag
 from cnr.domain.version import lenient_of, release_of
 from cnr.store import keys, records
 from cnr.store.base import Record
-from cnr.store.records import ChannelTag, FormatEntry, PlainTag, ReleaseTag, Repo
+from cnr.store.records import ChannelTag, DeletedTag, FormatEntry, PlainTag, ReleaseTag, Repo
 from cnr.store.views import Change, ChannelRow, FormatRow, PlainRow, ReleaseRow, RepoRow, Row
 
 DESCRIPTION_LIMIT: Final = 1000
@@ -21,20 +21,36 @@ KEYWORD_LIMIT: Final = 100
 _log = logging.getLogger(__name__)
 
 
-def change_of(record: Record) -> Change:
-    """The change that a record is. A record that cannot be decoded shows as nothing, and is logged.
+def read(record: Record) -> Any:
+    """What a record of a tag or a package says; None, and a line in the log, where it cannot be decoded.
 
     Raises StoredFormatTooNew.
     """
-    key = keys.split(record.key)
+    kind: Any = Repo if record.key.startswith(keys.REPOS) else records.AnyTag
     try:
-        found: Any = records.decode(Repo if key.kind == "repos" else records.AnyTag, record.value)
+        return records.decode(kind, record.value)
     except DataCorrupt as exc:
         # its own readers answer with an error; the lists of all other packages must not
         _log.error("the record %s cannot be read and is left out of all lists: %s", record.key, exc.message)
+        return None
+
+
+def change_of(record: Record, found: Any, chart: bytes | None = None) -> Change:
+    """The change that a record is, which says `found`; a `chart` is how the classic Helm repository lists it."""
+    key = keys.split(record.key)
+    if found is None:
         return Change(record.key, record.version, None)
     row = _repo(key.repository, found) if isinstance(found, Repo) else _tag(key.repository, Tag(key.rest), found)
-    return Change(record.key, record.version, row)
+    yanked = isinstance(found, ReleaseTag) and found.yanked is not None
+    return Change(record.key, record.version, row, chart, _since(found), yanked)
+
+
+def _since(found: Any) -> int:
+    if isinstance(found, ReleaseTag):
+        if found.yanked is not None:
+            return found.yanked.at
+        return max((entry.created_at for entry in found.formats.values()), default=0)
+    return found.deleted_at if isinstance(found, DeletedTag) else 0
 
 
 def _repo(repository: Repository, record: Repo) -> Row | None:
@@ -66,6 +82,7 @@ def _release(repository: Repository, tag: Tag, record: ReleaseTag) -> Row:
         tuple(FormatRow(format, record.formats[format].created_at) for format in sorted(record.formats)),
         next((entry.description for entry in entries if entry.description), "")[:DESCRIPTION_LIMIT],
         _keywords(entries),
+        yanked=record.yanked is not None,
     )
 
 

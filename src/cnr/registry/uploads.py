@@ -2,12 +2,13 @@
 
 Each piece is stored under an id of its own, and the session's record names the pieces. hashlib's state cannot move
 between processes, so each piece has its own sha256, and several of them are read once more when the upload ends.
-A session that nobody touches is garbage collection's. Source: design/architecture.md, rule 9.
+The session is deleted after the blob's record is written, so whoever gets an error of the store can repeat the
+request. A session that nobody touches is garbage collection's. Source: design/architecture.md, rule 9; ADR 021.
 """
 
 import hashlib
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,12 +22,14 @@ from cnr.registry.core import Core
 from cnr.store import keys
 from cnr.store.base import BlobNotFound, is_blob_id
 from cnr.store.records import INLINE_BLOB, UploadPart, UploadRecord
-from cnr.store.update import DELETE, Delete
+from cnr.store.update import DELETE, KEEP, Delete, Keep
 
 JOIN_BELOW: Final = 8 * 1024 * 1024
 """Bytes of a last piece that the next one is joined with, so that a blob never comes in a million pieces."""
 _PIECE: Final = 256 * 1024
 """Bytes hashed in one hop to the pool: worth the hop, and still in the processor's cache when they are written."""
+PIECES: Final = 500
+"""An upload of more than PIECES times JOIN_BELOW joins pieces below that part of it, so that its record has room."""
 
 Chunks = AsyncIterable[bytes]
 
@@ -66,13 +69,13 @@ class Uploads:
         """
         session = await self._session(repository, upload_id)
         _check_order(session, at)
-        last = session.parts[-1] if session.parts and session.parts[-1].size < JOIN_BELOW else None
+        last = _short_last(session)
         added, _ = await self._store(_joined(self._read([last] if last else []), chunks))
         kept = session.parts[:-1] if last else session.parts
         parts = (*kept, added) if added.size else kept
         after = msgspec.structs.replace(session, parts=parts, touched_at=self._core.clock())
         await self._swap(upload_id, session, after, [added])
-        await self._drop([last] if last else [] if added.size else [added])
+        await self._drop(_own(session, [last]) if last else [] if added.size else [added])
         return Upload(upload_id, after.size)
 
     async def finish(
@@ -80,32 +83,53 @@ class Uploads:
     ) -> None:
         """Add `chunks` as `append` does, and make the whole a blob of the repository. The session ends.
 
-        Raises UploadNotFound and OutOfOrder (nothing was changed), InvalidDigest (the session is gone).
+        May be repeated: while the store fails the session stays as it was, and where it has ended with this blob
+        nothing is done. Raises UploadNotFound and OutOfOrder (nothing was changed), and InvalidDigest, where the
+        session is gone.
         """
-        session = await self._session(repository, upload_id)
-        _check_order(session, at)
-        if not session.parts:
-            arrived = await self._receive(digest, chunks)
-            await self._end(upload_id, session, arrived.part)
-            await self._keep(repository, digest, arrived)
-            return
-        added = await self._last(chunks)
-        await self._end(upload_id, session, added)
-        await self._unite(repository, digest, (*session.parts, added) if added else session.parts)
+        try:
+            session = await self._session(repository, upload_id)
+            _check_order(session, at)
+            await self._commit(repository, upload_id, session, digest, chunks)
+        except InvalidDigest:
+            await self._end(repository, upload_id)
+            raise
+        except UploadNotFound:
+            if not (is_blob_id(upload_id) and await self._blobs.revive(repository, digest)):
+                raise
+            async for _ in chunks:
+                pass  # a client that is cut off while it sends would not look at the answer
+        await self._end(repository, upload_id, remember=True)
+
+    async def _commit(
+        self, repository: Repository, upload_id: str, session: UploadRecord, digest: Digest, chunks: Chunks
+    ) -> None:
+        """Write the blob's record. Another request that changes the session meanwhile makes this fail."""
+        added = await self._last(chunks) if session.parts else None
+        parts = (*session.parts, added) if added else session.parts
+        try:
+            if _is_blob(session, parts, digest):
+                await self._swap(upload_id, session, msgspec.structs.replace(session, adopted=parts[0].id), [])
+                await self._blobs.attach(repository, digest, parts[0].size, parts[0].id)
+                return
+            arrived = await self._receive(digest, self._read(parts) if parts else chunks)
+        finally:
+            await self._drop([added] if added else [])
+        await self._keep(repository, digest, arrived, still=lambda: self._unchanged(repository, upload_id, session))
 
     async def take(self, repository: Repository, digest: Digest, chunks: Chunks) -> None:
         """Make `chunks` a blob of the repository at once, without a session. Raises InvalidDigest."""
-        await self._keep(repository, digest, await self._receive(digest, chunks))
+        await self._keep(repository, digest, await self._receive(digest, chunks), durable=True)
 
     async def cancel(self, repository: Repository, upload_id: str) -> None:
         """Give the upload up. Raises UploadNotFound."""
-        session = await self._session(repository, upload_id)
-        await self._end(upload_id, session, None)
-        await self._drop(session.parts)
+        await self._session(repository, upload_id)
+        if not await self._end(repository, upload_id):
+            raise _no_upload()
 
     async def _session(self, repository: Repository, upload_id: str) -> UploadRecord:
         found = await self._core.read(keys.upload(upload_id), UploadRecord) if is_blob_id(upload_id) else None
-        if not isinstance(found, UploadRecord) or found.repository != repository:
+        if not isinstance(found, UploadRecord) or found.repository != repository or found.ended_at:
             raise _no_upload()
         return found
 
@@ -117,18 +141,37 @@ class Uploads:
         added, _ = await self._store(_joined(_once(first), rest) if rest else _once(first))
         return added
 
-    async def _end(self, upload_id: str, seen: UploadRecord, added: UploadPart | None) -> None:
-        """Delete the session before its pieces become something else: no other request can add to it then."""
-        await self._swap(upload_id, seen, DELETE, [added] if added else [])
+    async def _end(self, repository: Repository, upload_id: str, *, remember: bool = False) -> bool:
+        """End the session and delete its pieces; whether it was there. Durable, and so is the blob's record before it.
 
-    async def _swap(
-        self, upload_id: str, seen: UploadRecord, after: UploadRecord | Delete, added: Sequence[UploadPart]
-    ) -> None:
-        def change(now: UploadRecord | None) -> UploadRecord | Delete:
-            if now is None:
+        With `remember` the record of a slow one stays, for garbage collection: blobs that came before wait for it.
+        """
+        now = self._core.clock()
+
+        def change(before: UploadRecord | None) -> UploadRecord | Delete | Keep:
+            if before is None or before.repository != repository or before.ended_at:
+                return KEEP
+            if remember and now - before.started_at > self._core.trusted_us:
+                return msgspec.structs.replace(before, parts=(), adopted="", ended_at=now)
+            return DELETE
+
+        swap = await self._core.updater.update(keys.upload(upload_id), UploadRecord, change)
+        if swap.before is None or swap.before == swap.after:
+            return False
+        await self._drop(_own(swap.before, swap.before.parts))
+        return True
+
+    async def _unchanged(self, repository: Repository, upload_id: str, seen: UploadRecord) -> None:
+        now = await self._session(repository, upload_id)
+        if now.write != seen.write:
+            raise _overtaken(now)
+
+    async def _swap(self, upload_id: str, seen: UploadRecord, after: UploadRecord, added: Sequence[UploadPart]) -> None:
+        def change(now: UploadRecord | None) -> UploadRecord:
+            if now is None or now.ended_at:
                 raise _no_upload()
             if now.write != seen.write:
-                raise OutOfOrder("another request changed this upload meanwhile", offset=now.size)
+                raise _overtaken(now)
             return after
 
         try:
@@ -158,25 +201,28 @@ class Uploads:
         part, found = await self._store(_joined(_once(first), rest), algorithm)
         return _Arrived(None, part, f"{algorithm}:{found}")
 
-    async def _keep(self, repository: Repository, digest: Digest, arrived: "_Arrived") -> None:
-        if arrived.digest != digest:
-            await self._drop([arrived.part])
-            raise _mismatch(digest)
-        if arrived.data is not None:
-            await self._blobs.keep(repository, digest, arrived.data)
-        else:
-            await self._blobs.adopt(repository, digest, arrived.part.size, arrived.part.id)
-
-    async def _unite(self, repository: Repository, digest: Digest, parts: Sequence[UploadPart]) -> None:
-        """Make the pieces one blob. A single one is not copied: its id becomes the blob's."""
-        size = sum(part.size for part in parts)
-        if len(parts) == 1 and digest == f"sha256:{parts[0].sha256}" and size > INLINE_BLOB:
-            await self._blobs.adopt(repository, digest, size, parts[0].id)
-            return
+    async def _keep(
+        self,
+        repository: Repository,
+        digest: Digest,
+        arrived: "_Arrived",
+        *,
+        still: Callable[[], Awaitable[None]] | None = None,
+        durable: bool = False,
+    ) -> None:
+        """Write the blob's record, unless the bytes are others or `still` raises; then they are dropped."""
         try:
-            await self._keep(repository, digest, await self._receive(digest, self._read(parts)))
-        finally:
-            await self._drop(parts)
+            if arrived.digest != digest:
+                raise _mismatch(digest)
+            if still is not None:
+                await still()
+        except CnrError:
+            await self._drop([arrived.part])
+            raise
+        if arrived.data is not None:
+            await self._blobs.keep(repository, digest, arrived.data, durable=durable)
+        else:
+            await self._blobs.adopt(repository, digest, arrived.part.size, arrived.part.id, durable=durable)
 
     async def _store(self, chunks: Chunks, algorithm: str = "sha256") -> tuple[UploadPart, str]:
         """The stored piece, and its hash by `algorithm`."""
@@ -248,6 +294,31 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 def _check_order(session: UploadRecord, at: int | None) -> None:
     if at is not None and at != session.size:
         raise OutOfOrder(f"the next byte of this upload is {session.size}, not {at}", offset=session.size)
+
+
+def _short_last(session: UploadRecord) -> UploadPart | None:
+    """The last piece, where it is so short that the next one is joined with it."""
+    last = session.parts[-1] if session.parts else None
+    return last if last and last.size < max(JOIN_BELOW, session.size // PIECES) else None
+
+
+def _is_blob(session: UploadRecord, parts: Sequence[UploadPart], digest: Digest) -> bool:
+    """Whether the upload is a single piece whose id becomes the blob's.
+
+    Not one that another request took for that before: its bytes may be a blob's by now, or gone with that blob.
+    """
+    if len(parts) != 1 or session.adopted:
+        return False
+    return parts[0].size > INLINE_BLOB and digest == f"sha256:{parts[0].sha256}"
+
+
+def _own(session: UploadRecord, parts: Sequence[UploadPart]) -> list[UploadPart]:
+    """Those whose bytes no blob can have; what became of others garbage collection finds out."""
+    return [part for part in parts if part.id != session.adopted]
+
+
+def _overtaken(now: UploadRecord) -> OutOfOrder:
+    return OutOfOrder("another request changed this upload meanwhile", offset=now.size)
 
 
 def _no_upload() -> UploadNotFound:

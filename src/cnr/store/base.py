@@ -5,8 +5,9 @@ One suite (`tests/store/`) holds every driver to these docstrings. A driver that
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
-from typing import Final, Literal, NewType, Protocol
+from typing import Final, Literal, NewType, Protocol, runtime_checkable
 
 VALUE_LIMIT: Final = 512 * 1024
 """Bytes that a record's value may have."""
@@ -142,12 +143,14 @@ class BlobReader:
     """`size` of the whole blob in bytes, and the asked-for part of it, in pieces of at most 1 MiB.
 
     `chunks` is consumed once; closing it early (`aclose`) lets go of everything held. `data` is that part in one
-    piece where it was at hand anyway, so that nothing has to be iterated.
+    piece where it was at hand anyway, so that nothing has to be iterated. `unproven` bytes come from another machine:
+    whoever knows their digest checks it.
     """
 
     size: int
     chunks: AsyncIterator[bytes]
     data: bytes | None = None
+    unproven: bool = False
 
 
 class BlobStore(Protocol):
@@ -185,4 +188,46 @@ class BlobStore(Protocol):
 
     async def close(self) -> None:
         """Let go of the engine. Nothing may be called afterwards."""
+        ...
+
+
+@runtime_checkable
+class BlobAddresses(Protocol):
+    """What a BlobStore may have besides: addresses under which clients fetch the bytes themselves."""
+
+    async def url_for(self, blob_id: str, ttl: timedelta) -> str:
+        """A URL that gives the blob's bytes to whoever has it, also in part, to a GET within `ttl`.
+
+        Says nothing about whether the blob is there. Raises StoreUnavailable where there is none to be had.
+        """
+        ...
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """A RecordStore with a clock of its own, which all its servers then go by."""
+
+    async def now_us(self) -> int:
+        """Microseconds UTC. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that an operator may want to know of a store: what it keeps, where it ends.
+
+    `warning` is one sentence where it should be otherwise.
+    """
+
+    name: str
+    value: str
+    warning: str = ""
+
+
+@runtime_checkable
+class Inspected(Protocol):
+    """A RecordStore or BlobStore that can say how its engine is set up."""
+
+    async def inspect(self) -> Sequence[Fact]:
+        """What is guaranteed, and by which settings of the engine. Raises StoreUnavailable."""
         ...

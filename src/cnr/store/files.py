@@ -3,7 +3,8 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cnr.domain.errors import StoreUnavailable
-from cnr.store.base import BlobNotFound, BlobReader, is_blob_id
+from cnr.store.base import BlobNotFound, BlobReader, Fact, is_blob_id
 from cnr.store.file_draft import Draft, Folders, Step, trouble
 from cnr.store.file_pieces import DIRECT, Pieces, read_now
+from cnr.store.place import file_system
 
 T = TypeVar("T")
 
@@ -124,6 +126,16 @@ class FileBlobs:
                 for name in await self._begin(partial(_names, self._root / folder)):
                     if is_blob_id(name):
                         yield name
+
+    async def inspect(self) -> Sequence[Fact]:
+        """As Inspected.inspect."""
+        disk = await self._begin(partial(shutil.disk_usage, self._root))
+        almost = "the disk is almost full: pushes will be refused" if disk.free < disk.total / 20 else ""
+        where = file_system(self._root) or "a local disk"
+        return [
+            Fact("files", f"each is synced, and its folder, before the answer; on {where}"),
+            Fact("disk", f"{disk.free:,} of {disk.total:,} bytes free", almost),
+        ]
 
     async def close(self) -> None:
         """As BlobStore.close. The pool is its owner's."""

@@ -8,13 +8,15 @@ blobs/<repo>/<digest>               which stored bytes a blob is
 contents/<repo>/<tar digest>        which blob the CNR view serves for a tar
 referrers/<repo>/<subject>/<digest> a manifest that names <subject>
 uploads/<id>                        an open upload
-chunks/<id>/<n>                     a piece of a blob, where the engine has no files
+chunked/<id>                        a blob in pieces, where the engine has no files
+chunks/<id>/<n>                     a piece of it
 accounts/users/<name>               a user: password hash, groups, roles
 accounts/groups/<name>              a group: roles of its members
 accounts/tokens/<id>                a robot token: hash of its secret, scopes, expiry
 accounts/used/<id>                  when a robot token was used last, about
 accounts/signing                    the keys that sign bearer tokens
 meta/format                         the format that servers read and write
+meta/migration                      which store is being copied to this one: not to be served yet
 meta/gc                             who collects garbage
 meta/gc-unnamed                     bytes that no record named when a collector looked
 
@@ -27,6 +29,7 @@ from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.names import Repository
 
 META_FORMAT = "meta/format"
+META_MIGRATION = "meta/migration"
 META_GC = "meta/gc"
 META_GC_UNNAMED = "meta/gc-unnamed"
 REPOS = "repos/"
@@ -40,7 +43,8 @@ USERS = "accounts/users/"
 GROUPS = "accounts/groups/"
 TOKENS = "accounts/tokens/"
 SIGNING = "accounts/signing"
-UNFED = (UPLOADS, "chunks/", "accounts/")
+CHUNKED = "chunked/"
+UNFED = (UPLOADS, "chunks/", CHUNKED, "accounts/")
 """Prefixes whose changes the feed leaves out."""
 
 
@@ -117,6 +121,15 @@ def all_referrers(repository: Repository) -> str:
 
 def upload(upload_id: str) -> str:
     return f"uploads/{upload_id}"
+
+
+def chunked(blob_id: str) -> str:
+    return f"chunked/{blob_id}"
+
+
+def chunks(blob_id: str) -> str:
+    """The prefix of all pieces of a blob."""
+    return f"chunks/{blob_id}/"
 
 
 def chunk(blob_id: str, number: int) -> str:

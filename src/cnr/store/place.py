@@ -39,13 +39,18 @@ def file_system_of(folder: str, mountinfo: str) -> str:
     return found
 
 
-def check_file_system(folder: Path, mounts: Path = _MOUNTS) -> None:
-    """Raises StoreRefused for a folder on a network file system or in FUSE."""
+def file_system(folder: Path, mounts: Path = _MOUNTS) -> str:
+    """The type of the file system that holds an existing folder; "" where nothing tells, outside Linux."""
     try:
         mountinfo = mounts.read_text(errors="surrogateescape")
     except OSError:
-        return  # no Linux: nothing tells
-    kind = file_system_of(str(folder.resolve()), mountinfo)
+        return ""
+    return file_system_of(str(folder.resolve()), mountinfo)
+
+
+def check_file_system(folder: Path, mounts: Path = _MOUNTS) -> None:
+    """Raises StoreRefused for a folder on a network file system or in FUSE."""
+    kind = file_system(folder, mounts)
     if kind in _REMOTE or kind.startswith("fuse."):
         raise StoreRefused(
             f"{folder} is on a {kind} file system, which does not keep locks and shared memory as a store needs them; "

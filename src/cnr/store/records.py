@@ -141,6 +141,13 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     contents: tuple[TarDigest, ...] = ()
 
 
+class Yanked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That a release should not be used any more: since when, and why. It stays where it is, and leaves all choices."""
+
+    at: int
+    reason: str = ""
+
+
 class TagRecord(Stored, frozen=True, kw_only=True):
     """What is under tags/: one of the four kinds below."""
 
@@ -157,6 +164,7 @@ class ReleaseTag(TagRecord, frozen=True, kw_only=True, tag_field="kind", tag="re
     index: Pointer | None = None
     formats: dict[Format, FormatEntry] = {}
     removed: dict[Format, TarDigest] = {}
+    yanked: Yanked | None = None
     announced: Announced | None = None
 
 
@@ -252,17 +260,32 @@ class UploadPart(msgspec.Struct, frozen=True):
 
 
 class UploadRecord(Stored, frozen=True, kw_only=True):
-    """uploads/: an open upload. Its parts, one after another, are the bytes that have come."""
+    """uploads/: an open upload. Its parts, one after another, are the bytes that have come.
+
+    `adopted` is the id of a part that a request began to make a blob of: whether it did is not known from here.
+    `ended_at` is set where a slow one became a blob, and the record only tells garbage collection since when the push
+    goes on.
+    """
 
     repository: Repository
     started_at: int
     touched_at: int
     parts: tuple[UploadPart, ...] = ()
+    adopted: str = ""
+    ended_at: int = 0
 
     @property
     def size(self) -> int:
         """Bytes that have come: the offset at which the next piece begins."""
         return sum(part.size for part in self.parts)
+
+
+class ChunkedBlob(Stored, frozen=True, kw_only=True):
+    """chunked/: a blob whose bytes are under chunks/. `at` is when its state began; only a whole one is there."""
+
+    state: Literal["writing", "whole", "deleted"]
+    at: int
+    size: int = 0
 
 
 class Collection(Stored, frozen=True, kw_only=True):
@@ -277,6 +300,12 @@ class Unnamed(Stored, frozen=True, kw_only=True):
     """meta/gc-unnamed: ids in the BlobStore that no record named, and when a collector saw that first."""
 
     seen: dict[str, int] = {}
+
+
+class Migration(Stored, frozen=True, kw_only=True):
+    """meta/migration: which store is being copied to this one. It goes when all is here."""
+
+    source: str
 
 
 INLINE_MANIFEST = 128 * 1024
@@ -304,8 +333,10 @@ _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
         ContentsRecord,
         ReferrerRecord,
         UploadRecord,
+        ChunkedBlob,
         Collection,
         Unnamed,
+        Migration,
     )
 }
 

@@ -12,6 +12,7 @@ from cnr.store.base import (
     PAGE_BYTES,
     Absent,
     Cursor,
+    Fact,
     Record,
     RecordNotFound,
     StoreRefused,
@@ -178,6 +179,15 @@ class SqliteRecords:
             return self._db.execute(question, values).fetchall()
         except sqlite3.Error as exc:
             raise _unreadable(exc) from exc
+
+    async def inspect(self) -> Sequence[Fact]:
+        """As Inspected.inspect."""
+        syncs = "an acknowledged write survives a power loss: the write-ahead log is synced before the answer"
+        path = self._read("PRAGMA database_list")[0][2]
+        return [
+            Fact("engine", f"SQLite {sqlite3.sqlite_version}"),
+            Fact("durability", syncs if path else "none: the records are in memory"),
+        ]
 
     async def close(self) -> None:
         """As RecordStore.close."""

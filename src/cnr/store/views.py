@@ -15,10 +15,15 @@ from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
 from cnr.domain.version import LenientVersion, Release
 from cnr.store.base import Cursor, Version
 
-VIEWS_FORMAT: Final = 1
+VIEWS_FORMAT: Final = 2
 """In the file's name: another format is another file, built anew."""
 TERM_LIMIT: Final = 8
 """Different words of a search that count; the rest is ignored."""
+
+
+def yanked_in(namespace: str) -> str:
+    """The name of the list of a namespace's yanked charts: no namespace has a question mark."""
+    return f"{namespace}?yanked"
 
 
 class CursorMoved(Exception):
@@ -47,6 +52,7 @@ class ReleaseRow:
     formats: tuple[FormatRow, ...]
     description: str = ""
     keywords: tuple[str, ...] = ()
+    yanked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +88,16 @@ Row = ReleaseRow | ChannelRow | PlainRow | RepoRow
 class Change:
     """What stands under a key now: `row` None means nothing that a view shows (a deleted release, an empty package).
 
-    `version` None means that there is no record at all.
+    `version` None means that there is no record at all. `chart`: the JSON by which the classic Helm repository lists a
+    release that is a chart. `at`: since when the record says what it does, in microseconds UTC; 0 if it does not tell.
     """
 
     key: str
     version: Version | None
     row: Row | None
+    chart: bytes | None = None
+    at: int = 0
+    yanked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,37 @@ class ChannelView:
     name: Channel
     current: Release
     releases: tuple[Release, ...]
+
+
+class ChartChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a chart's version is now: `entry` None where it is gone. `sort` orders the versions of a chart."""
+
+    name: str
+    sort: bytes
+    version: str
+    entry: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChartPlace:
+    """How far the charts of a namespace have come: `seq` counts their changes within a `lineage`.
+
+    `changed_at` in microseconds UTC; 0 where nobody knows.
+    """
+
+    lineage: str = ""
+    seq: int = 0
+    changed_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChartChanges:
+    """Changes up to `place`; with `more` there may be others after it. `anew`: they begin with the first there is."""
+
+    place: ChartPlace
+    changes: list[ChartChange]
+    more: bool
+    anew: bool
 
 
 class ReleaseView(msgspec.Struct, frozen=True):
@@ -161,11 +202,15 @@ class ViewStore(Protocol):
         ...
 
     async def releases(self, repository: Repository) -> Sequence[ReleaseView]:
-        """All live releases, highest first; empty where there is no package. Releases without formats are left out."""
+        """All live releases, highest first; empty where there is none. Not those without formats, nor yanked ones."""
         ...
 
     async def default(self, repository: Repository) -> Release | None:
         """The highest release of `releases`."""
+        ...
+
+    async def exists(self, repository: Repository) -> bool:
+        """Whether there is a live release with a format, yanked or not."""
         ...
 
     async def newest(self, repository: Repository) -> int:
@@ -214,6 +259,25 @@ class ViewStore(Protocol):
 
     async def repositories(self, *, after: str = "", limit: int) -> Sequence[Repository]:
         """Repositories with anything tagged, by name (byte order), of any depth."""
+        ...
+
+    async def chart_place(self, namespace: str) -> ChartPlace:
+        """How far the charts of a namespace have come: other than before, if and only if its charts are.
+
+        `namespace` is what repositories have before their last component; "" for those of one component. Yanked
+        charts are in a list of their own: `yanked_in(namespace)`.
+        """
+        ...
+
+    async def chart_changes(self, namespace: str, since: ChartPlace, *, limit: int) -> ChartChanges:
+        """At most `limit` versions that changed after `since`, the oldest change first, each once, as it is now.
+
+        Where `since` is of another lineage, everything that there is. One that changes again moves to the end.
+        """
+        ...
+
+    async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
+        """The live currents of the channels of this name in a namespace, each with its chart's name, sorted by that."""
         ...
 
     async def close(self) -> None:

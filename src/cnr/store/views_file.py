@@ -47,11 +47,20 @@ CREATE TABLE members (
 CREATE INDEX members_live ON members (repository, name, live, sort);
 CREATE TABLE packages (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE package_formats (format TEXT, name TEXT, releases INTEGER, PRIMARY KEY (format, name)) WITHOUT ROWID;
+CREATE TABLE charts (
+    id INTEGER PRIMARY KEY, namespace TEXT, name TEXT, sort BLOB, version TEXT, seq INTEGER, entry BLOB
+);
+CREATE UNIQUE INDEX charts_name ON charts (namespace, name, sort);
+CREATE UNIQUE INDEX charts_seq ON charts (namespace, seq);
+CREATE TABLE chart_places (
+    namespace TEXT PRIMARY KEY, lineage TEXT, seq INTEGER, changed_at INTEGER, gone INTEGER
+) WITHOUT ROWID;
 CREATE VIRTUAL TABLE about USING fts5(keywords, description, tokenize = "unicode61 remove_diacritics 2");
 """
 TABLES: Final = (
     *("tags", "repos", "releases", "abouts", "channels", "members"),
     *("packages", "package_formats", "about"),
+    *("charts", "chart_places"),
 )
 """What a rebuild empties."""
 
@@ -137,6 +146,8 @@ class ViewFile:
         """What is committed, in memory. Raises sqlite3.Error where it cannot be read."""
         copy = ViewFile(None)
         self.reader.backup(copy.reader)
+        # from here on the copy counts changes of charts for itself, and the file may count them otherwise
+        copy.writer.execute("UPDATE chart_places SET lineage = lower(hex(randomblob(8)))")
         return copy
 
     @property

@@ -13,13 +13,14 @@ from cnr.domain.version import LenientVersion, is_release, lenient_key, order_ke
 from cnr.store import keys
 from cnr.store.base import Cursor, Version
 from cnr.store.views import Change, ChannelRow, FormatRow, ReleaseRow, RepoRow
+from cnr.store.views_charts import ChartProjection
 from cnr.store.views_file import TABLES
 
 _FORMATS = msgspec.msgpack.Decoder(tuple[FormatRow, ...])
 
-_FORMATS_OF = "SELECT formats FROM releases WHERE repository = ? AND shown IN (0, 1) AND sort = ?"
-_DELETE = "DELETE FROM releases WHERE repository = ? AND shown IN (0, 1) AND sort = ?"
-_IS_LIVE = "SELECT 1 FROM releases WHERE repository = ? AND shown IN (0, 1) AND sort = ? AND born = ?"
+_FORMATS_OF = "SELECT formats, shown FROM releases WHERE repository = ? AND shown IN (0, 1, 3) AND sort = ?"
+_DELETE = "DELETE FROM releases WHERE repository = ? AND shown IN (0, 1, 3) AND sort = ?"
+_IS_LIVE = "SELECT 1 FROM releases WHERE repository = ? AND shown IN (0, 1, 3) AND sort = ? AND born = ?"
 _TOP = "SELECT sort FROM releases WHERE repository = ? AND shown = 1 ORDER BY sort DESC LIMIT 1"
 _CURRENT = """
 SELECT m.tag FROM channels c JOIN members m ON m.repository = c.repository AND m.tag = c.current AND m.name = c.name
@@ -35,6 +36,8 @@ _UNCOUNTED = "DELETE FROM package_formats WHERE format = ? AND name = ? AND rele
 
 LENIENT = 2
 """In the column `releases.shown`: a release that only helm takes for one. (0: without formats; 1: a CNR release.)"""
+YANKED = 3
+"""There, too: a CNR release that is yanked."""
 
 
 def decode_formats(stored: bytes) -> tuple[FormatRow, ...]:
@@ -54,6 +57,7 @@ class Projection:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._charts = ChartProjection(db)
         self._packages: set[Repository] = set()
         self._channels: set[tuple[Repository, Channel]] = set()
 
@@ -88,6 +92,7 @@ class Projection:
         found = self._db.execute(sql, (repository, tag)).fetchone()
         if _stale(found, change.version):
             return
+        self._charts.apply(repository, tag, change)
         if found is not None:
             self._retract(repository, tag, found[1], change)
         if change.row is None:
@@ -111,10 +116,14 @@ class Projection:
         sort = _sort(row.release)
         newest = max((found.created_at for found in row.formats), default=0)
         formats = msgspec.msgpack.encode(sorted(row.formats, key=lambda found: found.format))
-        shown = bool(row.formats) if is_release(row.release) else LENIENT
+        shown = _shown(row)
         values = (row.repository, shown, sort, row.release, row.born, newest, formats)
         self._db.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         if shown == LENIENT:
+            return
+        if shown == YANKED:
+            self._packages.add(row.repository)
+            self._set_live(row.repository, row.tag, row.born)
             return
         if row.formats and (row.description or row.keywords):
             about = (row.repository, sort, "\n".join(row.keywords), row.description)
@@ -132,7 +141,7 @@ class Projection:
         found = self._db.execute(_FORMATS_OF, (repository, sort)).fetchone()
         self._db.execute(_DELETE, (repository, sort))
         self._db.execute("DELETE FROM abouts WHERE repository = ? AND sort = ?", (repository, sort))
-        self._count_formats(repository, decode_formats(found[0]), -1)
+        self._count_formats(repository, decode_formats(found[0]) if found[1] != YANKED else (), -1)
         self._set_live(repository, tag, None)
 
     def _count_formats(self, repository: Repository, formats: tuple[FormatRow, ...], step: int) -> None:
@@ -216,6 +225,12 @@ class Projection:
         if about is not None:
             sql = "INSERT INTO about (rowid, keywords, description) VALUES (?, ?, ?)"
             self._db.execute(sql, (package_id, *about))
+
+
+def _shown(row: ReleaseRow) -> int:
+    if not is_release(row.release):
+        return LENIENT
+    return YANKED if row.yanked and row.formats else bool(row.formats)
 
 
 def _sort(version: str) -> bytes:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 _CURSOR = "SELECT cursor FROM place WHERE id = 1"
 _RELEASES = "SELECT release, formats FROM releases WHERE repository = ? AND shown = 1 ORDER BY sort DESC"
 _TOP = f"{_RELEASES} LIMIT 1"
+_EXISTS = "SELECT 1 FROM releases WHERE repository = ? AND shown IN (1, 3) LIMIT 1"
 _NEWEST = "SELECT max(newest) FROM releases WHERE repository = ? AND shown = 1"
 _CHANNELS_AT = "SELECT name FROM channels WHERE repository = ? AND live = ? ORDER BY name"
 _CHANNELS = """
@@ -26,6 +27,11 @@ WHERE c.repository = ? AND m.live = 1 ORDER BY c.name, m.sort DESC
 _CHANNEL = """
 SELECT c.name, c.live, m.tag FROM channels c JOIN members m ON m.repository = c.repository AND m.name = c.name
 WHERE c.repository = ? AND c.name = ? AND m.live = 1 ORDER BY m.sort DESC
+"""
+_CHANNEL_TARGETS = """
+SELECT repository, live FROM channels
+WHERE repository > ? AND repository < ? AND instr(substr(repository, ?), '/') = 0 AND name = ? AND live IS NOT NULL
+ORDER BY repository
 """
 _NAMES = "SELECT name FROM packages WHERE name > ? AND name < ? AND instr(name, ?) ORDER BY name LIMIT ?"
 _NAMES_WITH = """
@@ -73,6 +79,10 @@ def default(db: sqlite3.Connection, repository: Repository) -> Release | None:
     return Release(found[0]) if found else None
 
 
+def exists(db: sqlite3.Connection, repository: Repository) -> bool:
+    return db.execute(_EXISTS, (repository,)).fetchone() is not None
+
+
 def newest(db: sqlite3.Connection, repository: Repository) -> int:
     found: int | None = db.execute(_NEWEST, (repository,)).fetchone()[0]
     return found or 0
@@ -89,6 +99,14 @@ def channels(db: sqlite3.Connection, repository: Repository) -> list[ChannelView
 def channel(db: sqlite3.Connection, repository: Repository, name: Channel) -> ChannelView | None:
     found = _channel_views(db.execute(_CHANNEL, (repository, _storable(name))).fetchall())
     return found[0] if found else None
+
+
+def channel_targets(db: sqlite3.Connection, namespace: str, name: Channel) -> list[tuple[str, Release]]:
+    low, high = (
+        (f"{namespace}/", f"{namespace}0") if namespace else ("", _ABOVE_NAMES)
+    )  # "0" is the character after "/"
+    found = db.execute(_CHANNEL_TARGETS, (low, high, len(low) + 1, _storable(name))).fetchall()
+    return [(repository[len(low) :], _release(live)) for repository, live in found]
 
 
 def packages(

@@ -17,9 +17,20 @@ from typing import Final, TypeVar
 from cnr.domain.errors import StoreUnavailable
 from cnr.domain.names import Channel, Format, Repository, Tag
 from cnr.domain.version import Release
+from cnr.store import views_charts
 from cnr.store import views_queries as queries
 from cnr.store.base import Cursor
-from cnr.store.views import Change, ChannelView, CursorMoved, PackageView, ReleaseView, SearchHit, ViewsLost
+from cnr.store.views import (
+    Change,
+    ChannelView,
+    ChartChanges,
+    ChartPlace,
+    CursorMoved,
+    PackageView,
+    ReleaseView,
+    SearchHit,
+    ViewsLost,
+)
 from cnr.store.views_file import ViewFile, is_busy, is_full, is_lost
 from cnr.store.views_projection import Projection
 
@@ -83,6 +94,9 @@ class SqliteViews:
     async def default(self, repository: Repository) -> Release | None:
         return await self._view(lambda db: queries.default(db, repository))
 
+    async def exists(self, repository: Repository) -> bool:
+        return await self._view(lambda db: queries.exists(db, repository))
+
     async def newest(self, repository: Repository) -> int:
         return await self._view(lambda db: queries.newest(db, repository))
 
@@ -120,6 +134,18 @@ class SqliteViews:
 
     async def repositories(self, *, after: str = "", limit: int) -> Sequence[Repository]:
         return await self._view(lambda db: queries.repositories(db, after=after, limit=limit))
+
+    async def chart_place(self, namespace: str) -> ChartPlace:
+        return await self._view(lambda db: views_charts.place(db, namespace))
+
+    async def chart_changes(self, namespace: str, since: ChartPlace, *, limit: int) -> ChartChanges:
+        def read(db: sqlite3.Connection) -> ChartChanges:
+            return views_charts.changes(db, namespace, since, limit=limit)
+
+        return await self._view(lambda db: queries.in_snapshot(db, read))
+
+    async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
+        return await self._view(lambda db: queries.channel_targets(db, namespace, name))
 
     async def close(self) -> None:
         if self._checkpoint is not None:

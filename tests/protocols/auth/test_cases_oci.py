@@ -127,7 +127,9 @@ def test_68_nothing_is_mounted_from_where_one_may_not_pull(world: World, http: h
     with world.http(**basic("will")) as will:
         layer = Oci(will, "team/from").blob(b"a layer")
     mount = UPLOADS.format("team/new") + f"?mount={layer}&from=team/from"
-    assert http.post(mount, headers=bearer(world.token(basic("will"), target))).status_code == 202
+    narrow = http.post(mount, headers=bearer(world.token(basic("will"), target)))
+    assert (narrow.status_code, challenge(narrow)["error"]) == (401, "insufficient_scope")
+    assert challenge(narrow)["scope"] == f"{target} repository:team/from:pull"
     both = world.token(basic("will"), target, "repository:team/from:pull")
     assert http.post(mount, headers=bearer(both)).status_code == 201
     answer = http.post(mount)

@@ -171,6 +171,14 @@ def test_headers_that_are_nothing(http: httpx.Client, value: str, path: str) -> 
     assert PASSWORD not in answer.text
 
 
+def test_an_empty_name_and_password_are_none(http: httpx.Client) -> None:
+    """As skopeo sends them that nobody logged in."""
+    nobody = {"Authorization": _basic(b":")}
+    assert http.get("/v2/", headers=nobody).status_code == 401
+    assert http.get(MANIFEST, headers=nobody).status_code == 401
+    assert http.get("/v2/open/app/manifests/1.0.0", headers=nobody).status_code == 200
+
+
 def test_a_digest_of_another_repository_opens_nothing(world: World, http: httpx.Client) -> None:
     found = http.get(MANIFEST, headers=basic("root"))
     digest = "sha256:" + hashlib.sha256(found.content).hexdigest()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+from tests.services import storage
+from tests.services.ports import free_port
 
 ROOT: Final = Path(__file__).parents[3]
 START_S: Final = 60.0
@@ -73,6 +74,7 @@ class Server:
             "DATABASE_URL": str(self.store),
             "PORT": str(self.port),
             "WORKERS": str(workers),
+            **storage.environment(folder),
             **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
             **(env or {}),
         }
@@ -134,11 +136,3 @@ class Server:
             return httpx.get(f"{self.url}/version", timeout=10).status_code == 200
         except httpx.TransportError:
             return False
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

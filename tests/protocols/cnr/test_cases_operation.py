@@ -16,6 +16,7 @@ from tests.protocols.cnr import old_store
 from tests.protocols.cnr.client import Cnr, done, refused
 from tests.protocols.cnr.packages import b64, chart, gz, tar, tar_digest
 from tests.protocols.cnr.server import ROOT, Server
+from tests.services import storage
 
 NewServer = Callable[..., Server]
 
@@ -103,7 +104,8 @@ def test_case_79_a_restart_keeps_everything(new_server: NewServer, prefix: str, 
 
 def cnr_import(source: Path, store: Path) -> "subprocess.CompletedProcess[str]":
     """`cnr import` into the store folder, which a server may have open."""
-    env = {"PATH": os.environ["PATH"], "HOME": str(store.parent), "DATABASE_URL": str(store)}
+    own = {"PATH": os.environ["PATH"], "HOME": str(store.parent), "DATABASE_URL": str(store)}
+    env = {**own, **storage.environment(store.parent)}
     command = [sys.executable, "-m", "cnr.cli.main", "import", str(source)]
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 

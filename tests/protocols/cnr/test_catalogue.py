@@ -13,6 +13,7 @@ import pytest
 from tests.protocols.cnr.client import Answer, Cnr, done, refused
 from tests.protocols.cnr.packages import b64, chart, gz, tar
 from tests.protocols.cnr.server import Server
+from tests.services.storage import needs_files
 
 NewServer = Callable[..., Server]
 
@@ -78,6 +79,7 @@ def test_a_record_without_room(own: Cnr) -> None:
     assert len(done(own.get("/ns/app/1.0.0"))) == len(accepted)
 
 
+@needs_files
 def test_a_broken_record(new_server: NewServer) -> None:
     server = new_server()
     with running(server) as cnr:
@@ -91,6 +93,7 @@ def test_a_broken_record(new_server: NewServer) -> None:
     assert "Traceback" in server.output()
 
 
+@needs_files
 def test_a_store_that_does_not_answer(new_server: NewServer) -> None:
     """As if a process stopped in the middle of a commit: writes give up, reads go on, then all is well."""
     server = new_server()
@@ -130,6 +133,7 @@ def small(tmp_path: Path) -> Iterator[Server]:
         server.kill()
 
 
+@needs_files
 @pytest.mark.parametrize("size", [5_000, 1_500_000], ids=["records", "files"])
 def test_a_full_disk(small: Server, size: int) -> None:
     with running(small) as cnr:

@@ -10,6 +10,7 @@ import pytest
 from tests.protocols.cnr.client import Cnr, connected, done
 from tests.protocols.cnr.packages import gz, tar, tar_digest
 from tests.protocols.cnr.server import Server
+from tests.services.storage import needs_files
 
 MIB = 1 << 20
 NewServer = Callable[..., Server]
@@ -55,6 +56,7 @@ def roomy(new_server: NewServer) -> Iterator[tuple[Server, Cnr]]:
         yield server, Cnr(client, "")
 
 
+@needs_files
 def test_a_large_package_streams_through(roomy: tuple[Server, Cnr]) -> None:
     server, cnr = roomy
     blob = gz(tar({"app/noise": os.urandom(80 * MIB)}), 0)

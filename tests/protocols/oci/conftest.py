@@ -6,10 +6,14 @@ from tests.protocols.cnr.server import Server
 from tests.protocols.oci.client import Oci
 
 
-@pytest.fixture(scope="session", params=["uvicorn", "gunicorn"])
+@pytest.fixture(scope="session", params=["uvicorn", "gunicorn", "s3"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server that most tests share, each with repositories of its own."""
-    server = Server(tmp_path_factory.mktemp("oci"), entry=request.param)
+    """The server that most tests share, each with repositories of its own; "s3" keeps its blobs on an object store."""
+    folder = tmp_path_factory.mktemp("oci")
+    if request.param == "s3":
+        server = Server(folder, env=request.getfixturevalue("s3").environment())
+    else:
+        server = Server(folder, entry=request.param)
     try:
         yield server.start()
     finally:

@@ -138,7 +138,9 @@ def test_case_19_and_session_idor(oci: Oci) -> None:
             assert answer.status_code in (400, 404)
     assert oci.http.put(upload, params={"digest": digest(DATA)}, content=DATA).status_code == 201
     for method in ("GET", "PATCH", "PUT", "DELETE"):
-        assert oci.http.request(method, upload, params={"digest": digest(DATA)}).status_code == 404
+        assert oci.http.request(method, upload, params={"digest": digest(b"other")}, content=b"x").status_code == 404
+    assert oci.http.put(upload, params={"digest": digest(DATA)}, content=DATA).status_code == 201, "it was done before"
+    assert oci.http.put(foreign, params={"digest": digest(DATA)}, content=DATA).status_code == 404
 
 
 def test_parallel_pieces_of_one_upload(oci: Oci) -> None:

@@ -356,12 +356,3 @@ def test_adding_a_format_leaves_a_client_s_manifest_at_the_tag(under: Rules) -> 
     assert manifest_digest(oci, "1.0.0") == digest(data)
     assert cnr_push(oci, "1.0.0", kpm("b: 2"), "kpm", force=True).status_code == 200
     assert oci.get("manifests/1.0.0").json()["config"]["mediaType"].startswith("application/vnd.cncf.helm.")
-
-
-def test_a_tag_of_a_digest_is_no_channel(under: Rules) -> None:
-    oci = under()
-    assert oci.chart("1.0.0").status_code == 201
-    tag = manifest_digest(oci, "1.0.0").replace(":", "-")
-    assert oci.put(tag, oci.get("manifests/1.0.0").content).status_code == 201
-    assert cnr(oci, "GET", "/channels").json() == []
-    assert manifest_digest(oci, tag) == manifest_digest(oci, "1.0.0")

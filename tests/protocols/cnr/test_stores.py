@@ -1,0 +1,131 @@
+"""Case 84 over redis: every entry, several servers of one store, and what they say while it is away.
+
+Source: contracts/cnr.md case 84; architecture, section 2 (rule 5: unreachable is 503, not old data).
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.protocols.cnr.client import Cnr, done, refused
+from tests.protocols.cnr.conftest import NewServer
+from tests.protocols.cnr.packages import chart, gz, tar
+from tests.protocols.cnr.server import ROOT
+from tests.services.redis import RedisServer
+from tests.services.storage import ENGINES, needs_files
+
+pytestmark = needs_files  # which here only says: not once more within a run over another store
+
+OCTETS = "application/octet-stream"
+SUITES = ("tests/protocols/cnr", "tests/protocols/oci")
+LONG = (
+    "test_crash",
+    "test_corpus",
+    "test_clients",
+    "test_hostile",
+    "test_conformance",
+    "test_races",
+    "test_quirks",
+    "test_gc_under_fire",
+    "test_cases_crash",
+    "test_hostile_sizes",
+)
+"""What takes long and asks nothing that the cases do not ask of a store."""
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis")
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("entry", ["uvicorn", "gunicorn", "serve"])
+def test_case_84_redis_through_every_entry(new_server: NewServer, redis: RedisServer, entry: str) -> None:
+    env = {"STORAGE": "redis", "REDIS_HOST": f"127.0.0.1:{redis.port}"}
+    one = new_server("one", entry=entry, env=env, workers=2)
+    two = new_server("two", entry=entry, env={"STORAGE": redis.url})
+    blob = chart("x" * 300_000)
+    with httpx.Client(base_url=one.url, timeout=60) as first, httpx.Client(base_url=two.url, timeout=60) as second:
+        done(Cnr(first, "").push("ns/app", blob=blob))
+        assert Cnr(second, "").get("/ns/app/1.0.0/helm/pull").content == blob
+        assert [item["name"] for item in done(Cnr(second, "").get())] == ["ns/app"]
+        done(Cnr(second, "").delete("/ns/app/1.0.0/helm"))
+        refused(Cnr(first, "").get("/ns/app/1.0.0/helm"), 404, "package-not-found")
+    assert not (one.store / "records.sqlite").exists()
+    assert not (one.store / "blobs").exists()
+
+
+@pytest.mark.parametrize("entry", ["uvicorn", "gunicorn"])
+def test_a_store_that_goes_away_and_comes_back(new_server: NewServer, redis: RedisServer, entry: str) -> None:
+    server = new_server(entry=entry, env={"STORAGE": redis.url})
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        cnr = Cnr(http, "")
+        done(cnr.push("ns/app"))
+        redis.kill()
+        reads = (
+            "/api/v1/packages",
+            "/api/v1/packages/ns/app/1.0.0/helm",
+            "/v2/ns/app/tags/list",
+            "/readyz",
+        )
+        for path in reads:
+            answer = http.get(path)
+            assert answer.status_code == 503, (path, answer.text)
+            assert int(answer.headers["retry-after"]) > 0
+        refused(cnr.push("ns/app", "2.0.0"), 503, "unavailable")
+        assert http.get("/healthz").status_code == 200  # it lives: to start it anew would help nobody
+        redis.start()
+        assert http.get("/readyz").status_code == 200
+        done(cnr.show("ns/app"))
+        assert [item["name"] for item in done(cnr.get())] == ["ns/app"]
+        done(cnr.push("ns/app", "2.0.0"))
+
+
+def test_a_file_that_is_too_large_for_the_store(new_server: NewServer, redis: RedisServer) -> None:
+    server = new_server(env={"STORAGE": redis.url, "CNR_MAX_CHUNKED_BLOB": "1MiB"})
+    large = gz(tar({"app/noise": os.urandom(2 << 20)}), 0)
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        answer = Cnr(http, "").push("ns/app", blob=large)
+        refused(answer, 413, "payload-too-large")
+        assert answer.json()["error"]["details"]["limit"] == 1 << 20
+        begun = http.post("/v2/ns/app/blobs/uploads/")
+        part = http.patch(begun.headers["location"], content=large, headers={"Content-Type": OCTETS})
+        assert part.status_code == 413
+        assert part.json()["errors"][0]["code"] == "SIZE_INVALID"
+        done(Cnr(http, "").push("ns/app", blob=chart()))
+    with redis.client() as client:
+        left = [key for key in client.scan_iter("*chunk*") if b"chunked/" in key or b"chunks/" in key]
+    assert left == []
+
+
+def test_a_password_is_not_logged(new_server: NewServer, redis: RedisServer) -> None:
+    with redis.client() as client:
+        client.config_set("requirepass", "hunter2")
+    server = new_server(
+        entry="serve", env={"STORAGE": redis.url.replace("//", "//:hunter2@"), "CNR_LOG_LEVEL": "debug"}
+    )
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        done(Cnr(http, "").push("ns/app"))
+        redis.kill()
+        assert http.get("/readyz").status_code == 503
+    assert redis.url in server.output()
+    assert "hunter2" not in server.output()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_cases_hold_over_another_store(engine: str) -> None:
+    """The suites of both protocols anew, their servers on another store, through one entry each."""
+    ignored = [f"--ignore={path}" for suite in SUITES for name in LONG if (path := f"{suite}/{name}.py")]
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITES, *ignored]
+    only = ["-k", "not gunicorn and not uvicorn-prefixed and not serve-bare"]
+    env = {**os.environ, "CNR_TEST_STORAGE": engine}
+    env.pop("CI", None)  # where a test that needs files is skipped
+    done = subprocess.run([*run, *only], cwd=ROOT, env=env, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]

@@ -1,0 +1,74 @@
+"""Garbage collection while clients push, delete, re-push and mount, over two servers that are killed at random."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.protocols.cnr.server import ROOT, Server
+from tests.protocols.oci.fire import Client, Watcher, World, started
+from tests.services import storage
+
+LONG = os.environ.get("CNR_LONG") == "1"
+KILLS = 200 if LONG else 20
+CLIENTS = 8
+GRACE_S = 1
+
+
+class Collecting:
+    """`cnr storage gc`, again and again."""
+
+    def __init__(self, world: World, server: Server) -> None:
+        self._world = world
+        own = {"DATABASE_URL": str(server.store), "CNR_GC_GRACE": str(GRACE_S)}
+        self._env = {**os.environ, **own, **storage.environment(server.folder)}
+        self.removed = 0
+
+    def run(self) -> None:
+        command = (sys.executable, "-m", "cnr.cli.main", "storage", "gc", "--output", "json")
+        while not self._world.stop.is_set():
+            done = subprocess.run(command, cwd=ROOT, env=self._env, capture_output=True, text=True, check=False)
+            if done.returncode:
+                self._world.wrong.append(f"cnr storage gc: {done.stderr}")
+                return
+            report = json.loads(done.stdout)
+            self.removed += sum(found.get("blobs", 0) for found in report["repositories"].values())
+
+
+@pytest.mark.timeout(KILLS * 30)
+def test_gc_under_fire(tmp_path: Path) -> None:
+    """No tag without its bytes; no 400 for what a HEAD has just seen; nothing that was acknowledged is lost."""
+    env = {"CNR_GC_GRACE": str(GRACE_S), "CNR_GC_INTERVAL": "1", "CNR_ACCESS_LOG": "off"}
+    servers = [Server(tmp_path, entry="serve", env=env) for _ in range(2)]
+    chance = random.Random()
+    world = World([server.url for server in servers], GRACE_S)
+    collecting = Collecting(world, servers[0])
+    threads = []
+    try:
+        for server in servers:
+            server.start()
+        clients = [Client(world, number) for number in range(CLIENTS)]
+        threads = started(*(client.run for client in clients), Watcher(world).run, collecting.run)
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(0.3, 1.5))
+            server = chance.choice(servers)
+            server.kill()
+            server.start()
+            assert world.wrong == []
+    finally:
+        world.stop.set()
+        for thread in threads:
+            thread.join()
+        print(dict(world.counts), collecting.removed)
+        with closing(Watcher(world)) as watcher:
+            watcher.look()
+        for server in servers:
+            server.kill()
+    assert world.wrong == []
+    assert collecting.removed > 0, "nothing was collected under fire"
+    assert world.counts["pushed in time"] > KILLS
