@@ -26,14 +26,9 @@ class Authority(Protocol):
 
 
 class OpenAuthority:
-    """Grants everything but the change of accounts; an Authorization header is ignored.
-
-    Source: contracts/cnr.md 2.15, auth off.
-    """
+    """Grants everything; an Authorization header is ignored. Source: contracts/cnr.md 2.15, auth off."""
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
-        if access.action == "admin":
-            raise Forbidden("this server is open and has no accounts: start it with CNR_AUTH=authenticated")
         return EVERYTHING
 
 
@@ -60,8 +55,6 @@ class AccountAuthority:
                     raise _login()
             case "list":
                 pass
-            case "admin":
-                _check_admin(caller, access)
             case "pull" | "push" | "delete":
                 await self._check(caller, access.repository, access.action, access.path)
         lists = access.action in ("list", "login")
@@ -113,16 +106,6 @@ async def _nothing(repositories: Sequence[Repository]) -> Sequence[bool]:
 def _is_unscoped(caller: Caller, lists: bool) -> bool:
     """Whether all that the caller may pull counts, and not only what his bearer token was made for."""
     return caller.scopes is None or (lists and any(map(is_catalog, caller.scopes)))
-
-
-def _check_admin(caller: Caller, access: Access) -> None:
-    """A bearer token administers nothing: it was made for repositories."""
-    if caller.scopes is not None:
-        raise InsufficientScope("a bearer token is for repositories; accounts need a password or a robot token")
-    if caller.is_anybody:
-        raise _login()
-    if "admin" not in caller.rights(access.path):
-        raise Forbidden(f"{caller.name} may not administer this")
 
 
 def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -> bool:

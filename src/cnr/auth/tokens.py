@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 from cnr.auth.accounts import Accounts, Read
-from cnr.domain.account import Right, Rights, ScopePath, covers
+from cnr.domain.account import Right, Rights, ScopePath
 from cnr.domain.errors import AccountNotFound, StoreTrouble
 from cnr.store import keys, records
 from cnr.store.base import RecordStore
@@ -85,11 +85,11 @@ class Tokens:
             return None
         return found
 
-    async def remove(self, token_id: str, *, below: str | None = None) -> None:
-        """End a token, at once and everywhere. Raises AccountNotFound, also for one with scopes not `below` a path."""
+    async def remove(self, token_id: str) -> None:
+        """End a token, at once and everywhere. Raises AccountNotFound."""
 
         def change(before: TokenRecord | None) -> TokenRecord | Delete:
-            if before is None or not _is_below(before, below):
+            if before is None:
                 raise AccountNotFound(f"there is no token {token_id}")
             return DELETE
 
@@ -100,15 +100,14 @@ class Tokens:
 
         await self._updater.update(keys.token_use(token_id), TokenUse, forget, durable=False)
 
-    async def all(self, *, below: str | None = None) -> AsyncIterator[tuple[str, TokenRecord]]:
-        """All tokens, by id; with `below` those whose scopes are all at or below that path."""
+    async def all(self) -> AsyncIterator[tuple[str, TokenRecord]]:
+        """All tokens, by id."""
         after = ""
         while page := await self._store.scan(keys.TOKENS, after=after, limit=_PAGE):
             after = page[-1].key
             for each in page:
                 record: TokenRecord = records.decode(TokenRecord, each.value)
-                if _is_below(record, below):
-                    yield each.key.removeprefix(keys.TOKENS), record
+                yield each.key.removeprefix(keys.TOKENS), record
 
     async def last_used(self, token_id: str) -> int | None:
         """When a token was used last, in microseconds UTC, to USED_S."""
@@ -140,10 +139,6 @@ class Tokens:
         """Wait for what is being written."""
         if self._writing:
             await asyncio.wait(self._writing)
-
-
-def _is_below(record: TokenRecord, path: str | None) -> bool:
-    return path is None or all(covers(scope, path) for scope in record.scopes)
 
 
 def _hash(secret: str) -> bytes:

@@ -21,7 +21,7 @@ def command() -> None:
     reader      pulls
     writer      pulls and pushes, and changes channels
     maintainer  also deletes
-    admin       also gives roles, makes tokens and says who may pull
+    admin       as maintainer, until accounts are administered over HTTP
 
     A role holds for everything below its path. Repositories without a namespace are library/NAME.
     """

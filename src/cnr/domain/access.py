@@ -7,9 +7,9 @@ from typing import Literal
 from cnr.domain.account import Path
 from cnr.domain.names import Repository
 
-Action = Literal["public", "login", "pull", "push", "delete", "list", "admin"]
+Action = Literal["public", "login", "pull", "push", "delete", "list"]
 """What a caller must be allowed to do: `public` is open to all by intent, `login` to all whom the server knows,
-`list` shows only what may be pulled, `admin` changes accounts and rights."""
+`list` shows only what may be pulled."""
 
 Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
 """Which of these repositories the caller may pull, in their order."""
@@ -19,8 +19,7 @@ Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
 class Access:
     """`action` on `repository`; None where the route names none (lists, search), or no repository can be named so.
 
-    `path` is where the right must be held: by default at the repository's own; for `admin` without it, in the whole
-    registry.
+    `path` is where the right must be held, where that is not the repository's own.
     """
 
     repository: Repository | None

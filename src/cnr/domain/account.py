@@ -12,7 +12,7 @@ from cnr.domain.errors import InvalidName, InvalidUsage
 from cnr.domain.names import parse_repository
 
 Right = Literal["pull", "push", "delete", "admin"]
-"""`admin`: to give rights, make robot tokens and set the visibility at a path and below it."""
+"""`admin`: to administer a path and what is below it. No protocol asks for it yet."""
 RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
 Rights = frozenset[Right]
 Role = Literal["reader", "writer", "maintainer", "admin"]
@@ -123,9 +123,3 @@ def reached(scopes: Mapping[ScopePath, tuple[Right, ...]], path: str) -> Rights:
         if beginning != path:
             found |= frozenset(scopes.get(ScopePath(f"{beginning}/*"), ()))
     return found
-
-
-def covers(scope: ScopePath, path: str) -> bool:
-    """Whether a scope reaches nothing outside of `path`, so that who administers that may make and end such a token."""
-    inside = scope.removesuffix("/*")
-    return inside == path or inside.startswith(f"{path}/")
