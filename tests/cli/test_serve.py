@@ -276,10 +276,11 @@ def test_an_idle_connection_is_kept_between_requests(tmp_path: Path) -> None:
 
 
 def test_the_old_commands_options(tmp_path: Path) -> None:
-    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], "--db-class", "appr.models.kv.floppy.db:DB")
-    assert (code, "there is no such storage" in said) == (1, True)
-    old = ("-b", "0.0.0.0", "-p", "0", "--insecure-open")
-    with serving(tmp_path, ["-m", "cnr.cli.main", "run-server"], *old) as server:
+    old = ("--db-class", "appr.models.kv.etcd.db:EtcdDB")
+    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], *old, ETCD_HOST="127.0.0.1:1")
+    assert (code, said) == (1, "cnr: etcd at 127.0.0.1:1 cannot be reached\n")
+    opened = ("-b", "0.0.0.0", "-p", "0", "--insecure-open")
+    with serving(tmp_path, ["-m", "cnr.cli.main", "run-server"], *opened) as server:
         assert "http://0.0.0.0:" in server.said
 
 

@@ -14,7 +14,7 @@ from cnr.domain.chart_version import chart_order
 from cnr.domain.names import PackageName
 from cnr.domain.version import Release
 from cnr.registry.chart_entries import ChartEntries
-from cnr.registry.chart_index import ChartIndex, ChartIndexes, joined
+from cnr.registry.chart_index import CODINGS, ChartIndex, ChartIndexes, joined
 from cnr.registry.core import Bytes
 from cnr.registry.registry import Registry
 from cnr.store.views import ChartChange, ChartPlace
@@ -97,11 +97,13 @@ async def test_a_kept_index_survives_the_loss_of_the_views(filled: Registry) -> 
     assert (await ChartIndexes(filled.core).of("ns")).entries == before.entries
 
 
-async def test_etag_and_gzip_are_of_the_document(filled: Registry) -> None:
+async def test_etag_and_codings_are_of_the_document(filled: Registry) -> None:
     index = await filled.chart_indexes.of("ns")
     for tail in (index.tail("/helm"), index.tail("")):
         assert index.etag(tail) == hashlib.sha256(index.entries + tail).hexdigest()
-    assert await filled.chart_indexes.zipped(index, TAIL) is await filled.chart_indexes.zipped(index, TAIL)
+    for coding in CODINGS:
+        first = await filled.chart_indexes.compressed(index, TAIL, coding)
+        assert await filled.chart_indexes.compressed(index, TAIL, coding) is first
 
 
 async def test_a_broken_chart_is_left_out(registry: Registry) -> None:

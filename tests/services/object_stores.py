@@ -15,7 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.services.processes import free_port, need, running
+from tests.services.ports import free_port
+from tests.services.processes import need, running
 
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests"}
 # Azurite's own account, known to everybody. Source: its README.

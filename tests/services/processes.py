@@ -10,14 +10,6 @@ from contextlib import contextmanager
 import pytest
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def need(command: str) -> str:
     """The path of a program. Skips the test where there is none."""
     path = shutil.which(command)

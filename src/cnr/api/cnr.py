@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_errors import CODES, ERRORS, render
-from cnr.api.cnr_fields import LIST_LIMIT, FieldReader, format_filter, page, push, rank
+from cnr.api.cnr_fields import LIST_LIMIT, FieldReader, format_filter, optional_text, page, push, rank
 from cnr.api.cnr_files import BlobFiles
 from cnr.api.cnr_names import locate, readable, writable
 from cnr.api.cnr_site import Site
@@ -112,7 +112,7 @@ class CnrApi:
 
     async def yank(self, request: Request, namespace: str, name: str, release: str) -> Response:
         package = writable(namespace, name)
-        reason = str((await self._fields.of(request)).get("reason") or "")
+        reason = optional_text(await self._fields.of(request), "reason")
         yanked = await self._registry.yanks.yank(package, parse_release(release), reason)
         answer = messages.Yanked(status="yanked", package=str(package), release=release, reason=yanked.reason)
         return pretty_response(answer)

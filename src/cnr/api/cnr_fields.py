@@ -101,6 +101,11 @@ def push(fields: Mapping[str, Any], limits: Limits) -> Push:
     return Push(parse_release(release), format, Decoded(text), forced(fields.get("force")), metadata)
 
 
+def optional_text(fields: Mapping[str, Any], name: str) -> str:
+    """The text of a field, empty where it is missing. Raises InvalidUsage for any other type, null too."""
+    return _text(fields, name) if name in fields else ""
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if name not in fields:

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from cnr.api.helm_names import readable_tenant, shown_to
 from cnr.api.helm_selection import selection
 from cnr.http.conditions import names
-from cnr.http.encodings import takes
+from cnr.http.encodings import chosen
 from cnr.http.routes import Route
 from cnr.http.streaming import PiecesResponse
+from cnr.registry.chart_index import CODINGS
 from cnr.registry.chart_selection import EVERYTHING
 from cnr.registry.registry import Registry
 
@@ -53,15 +54,14 @@ class IndexRoutes:
         index = await shown_to(request.scope["grant"], index, namespace, whole=wanted == EVERYTHING)
         tail = index.tail(self._context_path)
         digest = index.etag(tail)
-        plain, zipped = f'"{digest}"', f'"{digest}-gzip"'
-        wants_gzip = takes(request.headers.get("accept-encoding"), "gzip")
-        headers = _headers(zipped if wants_gzip else plain, index.place.changed_at)
+        coding = chosen(request.headers.get("accept-encoding"), CODINGS)
+        headers = _headers(f'"{digest}-{coding}"' if coding else f'"{digest}"', index.place.changed_at)
         if_none_match = request.headers.get("if-none-match")
-        if names(if_none_match, plain) or names(if_none_match, zipped):
+        if any(names(if_none_match, tag) for tag in (f'"{digest}"', *(f'"{digest}-{each}"' for each in CODINGS))):
             return Response(status_code=304, headers=headers)
-        parts = (await self._indexes.zipped(index, tail),) if wants_gzip else (index.entries, tail)
-        if wants_gzip:
-            headers["Content-Encoding"] = "gzip"
+        parts = (await self._indexes.compressed(index, tail, coding),) if coding else (index.entries, tail)
+        if coding:
+            headers["Content-Encoding"] = coding
         headers["Content-Type"] = media_type
         return _answer(request, parts, headers)
 

@@ -118,7 +118,7 @@ def _operation(path: str, operation: Operation, schemas: Mapping[Any, Any]) -> d
     if parameters:
         made["parameters"] = parameters
     if operation.body is not None:
-        made["requestBody"] = {"required": True, "content": _content(operation.body, schemas)}
+        made["requestBody"] = {"required": operation.body_required, "content": _content(operation.body, schemas)}
     made["responses"] = _responses(operation, schemas)
     return made
 

@@ -55,6 +55,7 @@ class Operation:
     errors: tuple[CnrError, ...] = ()
     query: tuple[Query, ...] = ()
     body: Mapping[str, tuple[Any, Any]] | None = None
+    body_required: bool = True
     exact: bool = False
 
 
@@ -346,6 +347,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "It can be pulled by its exact version, and leaves ranges, the newest, lists, search. Repeated: a new reason.",
         (_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *_WRITE),
         body={JSON: (Yank, {"reason": "loses data"})},
+        body_required=False,
         exact=True,
     ),
     ("DELETE", RELEASE + "/yank"): Operation(

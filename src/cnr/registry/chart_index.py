@@ -7,13 +7,19 @@ exact, since the catalog is asked first how far the namespace has come.
 import asyncio
 import gzip
 import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 from cnr.domain.limits import MIB
 from cnr.domain.manifest import rfc3339
@@ -27,7 +33,12 @@ KEPT_BYTES: Final = 64 * MIB
 """Of all joined indexes that a process keeps; the one used last stays, however large it is."""
 
 _HEAD: Final = b'{"apiVersion":"v1","entries":{'
+Coding = Literal["zstd", "gzip"]
+CODINGS: Final[tuple[Coding, ...]] = ("zstd", "gzip")
+"""How a document may be compressed, the better one first: zstd takes a quarter of the time, and a fifth less room."""
+
 _GZIP_LEVEL: Final = 5
+_ZSTD_LEVEL: Final = 3
 _VERSION_BYTES: Final = 150
 """Of memory for where a version's entry is."""
 
@@ -61,7 +72,7 @@ class ChartIndex:
     size: int
     _running: "hashlib._Hash"
     _tags: dict[bytes, str] = field(default_factory=dict)
-    _zipped: dict[bytes, bytes] = field(default_factory=dict)
+    _compressed: dict[tuple[bytes, Coding], bytes] = field(default_factory=dict)
 
     def names(self) -> Iterable[str]:
         """The charts, sorted."""
@@ -105,11 +116,13 @@ class ChartIndex:
             self._tags[tail] = running.hexdigest()
         return self._tags[tail]
 
-    def zipped(self, tail: bytes) -> bytes:
-        """The document's gzip, made once. Takes long: call it in the pool."""
-        if tail not in self._zipped:
-            self._zipped[tail] = gzip.compress(self.entries + tail, _GZIP_LEVEL, mtime=0)
-        return self._zipped[tail]
+    def compressed(self, tail: bytes, coding: Coding) -> bytes:
+        """The document in this coding, made once. Takes long: call it in the pool."""
+        if (tail, coding) not in self._compressed:
+            whole = self.entries + tail
+            data = gzip.compress(whole, _GZIP_LEVEL, mtime=0) if coding == "gzip" else zstd.compress(whole, _ZSTD_LEVEL)
+            self._compressed[tail, coding] = data
+        return self._compressed[tail, coding]
 
 
 class ChartIndexes:
@@ -121,7 +134,7 @@ class ChartIndexes:
         self._kept: OrderedDict[str, ChartIndex] = OrderedDict()
         self._turns: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
-        self._zipping = asyncio.Lock()
+        self._compressing = asyncio.Lock()
         self._bytes = 0
 
     async def of(self, namespace: str) -> ChartIndex:
@@ -144,10 +157,10 @@ class ChartIndexes:
             if not self._waiting[namespace]:
                 del self._waiting[namespace], self._turns[namespace]
 
-    async def zipped(self, index: ChartIndex, tail: bytes) -> bytes:
-        """The gzip of an index's document."""
-        async with self._zipping:
-            return await self._core.work(len(index.entries), lambda: index.zipped(tail))
+    async def compressed(self, index: ChartIndex, tail: bytes, coding: Coding) -> bytes:
+        """An index's document in this coding."""
+        async with self._compressing:
+            return await self._core.work(len(index.entries), lambda: index.compressed(tail, coding))
 
     async def _brought_up(self, namespace: str, known: ChartIndex | None) -> ChartIndex:
         place = known.place if known is not None else ChartPlace()

@@ -68,15 +68,19 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = (*wrapper, *ENTRIES[entry](self.port, workers))
+        self.settings = {
+            "DATABASE_URL": str(self.store),
+            **storage.environment(folder),
+            **(env or {}),
+        }
+        """Also what a command beside it needs to find its store."""
         self._env = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
-            "DATABASE_URL": str(self.store),
             "PORT": str(self.port),
             "WORKERS": str(workers),
-            **storage.environment(folder),
             **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
-            **(env or {}),
+            **self.settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

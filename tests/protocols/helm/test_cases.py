@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import re
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,11 @@ import httpx
 import pytest
 import yaml
 from tests.protocols.helm.client import PROVENANCE, Tenant, archive, chart_file, helm_push, hostile_chart, provenance
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 CONSTRUCTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 VERSION_FIELDS = {
@@ -530,3 +536,15 @@ def test_the_gzip_is_the_document(tenant: Tenant) -> None:
     with tenant.http.stream("GET", tenant.path("index.yaml"), headers={"accept-encoding": "gzip"}) as answer:
         raw = b"".join(answer.iter_raw())
     assert gzip.decompress(raw) == tenant.get("index.yaml", headers={"accept-encoding": "identity"}).content
+
+
+def test_the_zstd_is_the_document(tenant: Tenant) -> None:
+    assert tenant.push(chart_file("app", "1.0.0")).status_code == 201
+    plain = tenant.get("index.yaml", headers={"accept-encoding": "identity"})
+    with tenant.http.stream("GET", tenant.path("index.yaml"), headers={"accept-encoding": "gzip, zstd"}) as answer:
+        raw = b"".join(answer.iter_raw())
+    assert (answer.headers["content-encoding"], int(answer.headers["content-length"])) == ("zstd", len(raw))
+    assert answer.headers["etag"] not in (plain.headers["etag"], plain.headers["etag"].replace('"', "") + "-gzip")
+    assert zstd.decompress(raw) == plain.content
+    again = tenant.get("index.yaml", headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")

@@ -5,8 +5,10 @@ Cases 100 and 102 of oci-helm.md section 7; hostile-inputs.md, "create vs update
 
 import itertools
 import json
+import os
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -45,7 +47,8 @@ def under(server: Server, http: httpx.Client) -> Rules:
 
 def put_under(server: Server, oci: Oci, *rules: str) -> None:
     namespace = oci.name.partition("/")[0]
-    assert not rules or main(["namespace", "set", namespace, *rules, "--database-url", str(server.store)]) == 0
+    with patch.dict(os.environ, server.settings):
+        assert not rules or main(["namespace", "set", namespace, *rules]) == 0
 
 
 def oci_retag(oci: Oci) -> httpx.Response:
