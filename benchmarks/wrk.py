@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 SECONDS = 8
 
@@ -15,6 +17,7 @@ def rate(
     connections: int = 32,
     script: Path | None = None,
     accept: str = "",
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> float:
     """Good answers a second at `url`. Anything but a 2xx or 3xx stops the benchmark."""
     command = [
@@ -24,6 +27,7 @@ def rate(
         f"-d{seconds}s",
         *(["-s", str(script)] if script else []),
         *(["-H", f"Accept: {accept}"] if accept else []),
+        *(part for name, value in headers.items() for part in ("-H", f"{name}: {value}")),
         url,
     ]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

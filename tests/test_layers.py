@@ -27,6 +27,10 @@ ENTRIES = {
         "export",
         "user",
         "store_options",
+        "group",
+        "grant",
+        "token",
+        "account_options",
     )
 }
 RULES: dict[str, set[str]] = {

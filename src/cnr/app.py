@@ -19,6 +19,7 @@ from cnr.api import helm as helm_api
 from cnr.api import oci as oci_api
 from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
+from cnr.auth.access_control import AccessControl
 from cnr.auth.authority import OpenAuthority
 from cnr.config import Config, ConfigError
 from cnr.domain.errors import StoreTrouble
@@ -169,6 +170,25 @@ async def _bring_views_up(registry: Registry) -> None:
         await registry.ready()
 
 
+def access_control(registry: Registry) -> AccessControl:
+    """The accounts in the registry's record store."""
+    core = registry.core
+    return AccessControl(core.records, core.updater, registry.policies.is_public, clock=core.clock, new_id=core.new_id)
+
+
+async def _access_control(config: Config, registry: Registry, stack: AsyncExitStack) -> AccessControl | None:
+    """None where the server is open."""
+    if config.auth == "open":
+        return None
+    control = access_control(registry)
+    stack.push_async_callback(control.close)
+    return control
+
+
+async def _anybody(name: str, password: str) -> None:
+    """An open server takes every login. Source: contracts/cnr.md 2.15."""
+
+
 def _open_access_log(setting: str) -> LogFile | None:
     try:
         return open_log(setting)
@@ -204,11 +224,21 @@ class App:
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
-        site = Site(fields, registry.ready, public_url=config.public_url)
-        authorize = OpenAuthority().authorize
-        oci = oci_api.adapter(registry, authorize, stall_s=config.body_timeout)
+        control = await _access_control(config, registry, stack)
+        authorize = OpenAuthority().authorize if control is None else control.authority.authorize
+        check = _anybody if control is None else control.callers.named
+        site = Site(fields, registry.ready, check=check, public_url=config.public_url)
+        oci = oci_api.adapter(
+            registry,
+            authorize,
+            stall_s=config.body_timeout,
+            tokens=None if control is None else control.token_service,
+            scheme=config.auth_scheme,
+            public_url=config.public_url,
+        )
+        protocols: dict[str, ASGIApp] = {"v2": oci, "token": oci}
         helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout)
-        protocols: dict[str, ASGIApp] = {"v2": oci, config.helm_path[1:]: helm(context_path=config.helm_path)}
+        protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
         app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize))
         if config.helm_hosts:
             app = by_host(config.helm_hosts, helm(context_path=""), app)

@@ -5,19 +5,20 @@ wins; an empty variable counts as absent. Source: contracts/cnr.md section 8 for
 """
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 import platformdirs
 
 from cnr import setting_types as types
 from cnr.domain.limits import Limits
-from cnr.domain.policy import IMMUTABILITIES, Immutability, Policy
+from cnr.domain.policy import IMMUTABILITIES, VISIBILITIES, Immutability, Policy, Visibility
 from cnr.domain.store_url import FILE, Host, StoreUrl, without_secrets
 
 DEFAULTS: Final = Limits()
@@ -64,12 +65,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gc_untagged_after: int | None
     immutability: Immutability
     allow_force: bool
+    visibility: Visibility
+    auth: Literal["open", "authenticated"]
+    auth_scheme: Literal["bearer", "basic"]
+    insecure_open: bool
 
     @property
     def policy(self) -> Policy:
         """The rules of namespaces that have none of their own."""
         after = self.gc_untagged_after
-        return Policy(self.immutability, self.allow_force, None if after is None else timedelta(seconds=after))
+        age = None if after is None else timedelta(seconds=after)
+        return Policy(self.immutability, self.allow_force, age, self.visibility)
 
     @property
     def records_url(self) -> StoreUrl:
@@ -108,6 +114,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for setting in SETTINGS:
             values[setting.name] = setting.value(environ, given, values)
         return cls(**values)
+
+
+def warn_if_open(config: Config) -> None:
+    """Say in the log that there are no accounts, for servers that hide from us which address they listen on."""
+    if config.auth == "open" and not config.insecure_open:
+        logging.getLogger("cnr").warning(
+            "this server is open: whoever can reach it may change everything; CNR_AUTH=authenticated asks for accounts,"
+            " CNR_INSECURE_OPEN=true says that it is meant so"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +166,14 @@ class Row:
     flag: str | None
     default: str
     help: str
+    is_switch: bool = False
 
 
 def table() -> Iterator[Row]:
     """Every setting, in the order of the documentation."""
     for setting in SETTINGS:
-        yield Row(setting.name, setting.env, setting.flag, _shown_default(setting) or "none", setting.help)
+        switch = setting.parse is types.yes_or_no
+        yield Row(setting.name, setting.env, setting.flag, _shown_default(setting) or "none", setting.help, switch)
 
 
 def _shown_default(setting: Setting) -> str:
@@ -430,5 +447,37 @@ SETTINGS: Final = (
         ("CNR_ALLOW_FORCE",),
         "--allow-force",
         "Whether a push may replace a release with force, where a namespace has no rule of its own.",
+    ),
+    Setting(
+        "visibility",
+        types.one_of(*VISIBILITIES),
+        "private",
+        ("CNR_VISIBILITY",),
+        "--visibility",
+        "Who may pull what has no visibility of its own, where there are accounts: public (anybody) or private.",
+    ),
+    Setting(
+        "auth",
+        types.one_of("open", "authenticated"),
+        "open",
+        ("CNR_AUTH",),
+        "--auth",
+        "open: who reaches the server may do everything; authenticated: what accounts and tokens have a right to.",
+    ),
+    Setting(
+        "auth_scheme",
+        types.one_of("bearer", "basic"),
+        "bearer",
+        ("CNR_AUTH_SCHEME",),
+        "--auth-scheme",
+        "What OCI clients are asked for: bearer (tokens of /token) or basic. Both are taken.",
+    ),
+    Setting(
+        "insecure_open",
+        types.yes_or_no,
+        "false",
+        ("CNR_INSECURE_OPEN",),
+        "--insecure-open",
+        "Whether an open server may listen on addresses that others reach.",
     ),
 )

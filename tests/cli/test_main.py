@@ -23,8 +23,11 @@ CLIENT_VERBS = (
 )
 
 
+ACCOUNT_VERBS = ("user", "group", "grant", "token")
+
+
 def test_every_verb_of_the_issue_is_in_the_table() -> None:
-    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage", "namespace"}
+    assert set(VERBS) == {*CLIENT_VERBS, "serve", "import", "export", "storage", "namespace", *ACCOUNT_VERBS}
     assert set(ALIASES.values()) <= set(VERBS)
 
 

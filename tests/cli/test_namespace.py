@@ -21,10 +21,12 @@ def test_what_is_set_is_shown(on: Run) -> None:
         "immutability": "releases",
         "force": True,
         "untagged_after": None,
+        "visibility": "private",
         "set": {},
     }
-    done = on("set", "ns", "--immutability", "none", "--no-force", "--untagged-after", "30d", "--output", "json").json
-    own = {"immutability": "none", "force": False, "untagged_after": 2_592_000}
+    flags = ("--immutability", "none", "--no-force", "--untagged-after", "30d", "--visibility", "public")
+    done = on("set", "ns", *flags, "--output", "json").json
+    own = {"immutability": "none", "force": False, "untagged_after": 2_592_000, "visibility": "public"}
     assert done == {"path": "ns", **own, "set": own}
     assert on("show", "ns/app", "--output", "json").json == {"path": "ns/app", **own, "set": {}}
 
@@ -49,6 +51,7 @@ def test_it_says_where_a_rule_comes_from(on: Run, monkeypatch: pytest.MonkeyPatc
         ["immutability", "releases", "set", "here"],
         ["force", "not", "allowed", "from", "above"],
         ["untagged-after", "90", "s", "from", "above"],
+        ["visibility", "private", "from", "above"],
     ]
 
 

@@ -109,9 +109,9 @@ def test_says_where_it_listens_and_where_packages_are(tmp_path: Path) -> None:
         said = server.said
         assert f"http://127.0.0.1:{server.port} with 2 workers." in said
         assert f"{tmp_path / 'store'} (filesystem)" in said
-        assert "Only this machine can reach it; --host 0.0.0.0 or HOST=0.0.0.0 opens it" in said
+        assert "Only this machine can reach it; --host 0.0.0.0 with --auth authenticated opens it" in said
         assert len(server.workers()) == 2
-    with serving(tmp_path, ECHO, HOST="0.0.0.0", WORKERS="1") as server:
+    with serving(tmp_path, ECHO, HOST="0.0.0.0", WORKERS="1", CNR_INSECURE_OPEN="true") as server:
         assert "with 1 worker." in server.said
         assert "Only this machine" not in server.said
 
@@ -234,7 +234,7 @@ def test_a_port_that_is_taken(workers: str, tmp_path: Path) -> None:
             ["--storage", "floppy"],
             "--storage is 'floppy': there is no such storage; use filesystem, redis, etcd or a URL.",
         ),
-        (["--host", "198.51.100.1"], "this machine has no such address; choose another with --host"),
+        (["--host", "198.51.100.1", "--insecure-open"], "this machine has no such address; choose another with --host"),
         (["--workers", "none"], "--workers is 'none': use a number from 1 to 256."),
         (
             ["--access-log", "/nonexistent/log"],
@@ -279,8 +279,17 @@ def test_the_old_commands_options(tmp_path: Path) -> None:
     old = ("--db-class", "appr.models.kv.etcd.db:EtcdDB")
     code, said = ended(tmp_path, ["-m", "cnr.cli.main", "run-server"], *old, ETCD_HOST="127.0.0.1:1")
     assert (code, said) == (1, "cnr: etcd at 127.0.0.1:1 cannot be reached\n")
-    with serving(tmp_path, ["-m", "cnr.cli.main", "run-server"], "-b", "0.0.0.0", "-p", "0") as server:
+    opened = ("-b", "0.0.0.0", "-p", "0", "--insecure-open")
+    with serving(tmp_path, ["-m", "cnr.cli.main", "run-server"], *opened) as server:
         assert "http://0.0.0.0:" in server.said
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_an_open_server_is_for_this_machine_alone(tmp_path: Path, host: str) -> None:
+    code, said = ended(tmp_path, ["-m", "cnr.cli.main", "serve"], "--host", host, "--port", "0")
+    assert code == 1
+    assert "without accounts they may change everything" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.1", "https"), ("10.0.0.0/8", "http"), ("", "http")])

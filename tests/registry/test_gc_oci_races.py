@@ -85,11 +85,15 @@ class OciShared(Shared):
         return lost
 
 
+async def anywhere(repository: Repository) -> bool:
+    return True
+
+
 async def bring(registry: Registry, repository: Repository, blob: bytes, chance: random.Random) -> None:
     digest = sha256(blob)
     if await registry.blobs.revive(repository, digest):
         return
-    if chance.random() < 0.3 and await registry.blobs.mount_any(repository, digest):
+    if chance.random() < 0.3 and await registry.blobs.mount_any(repository, digest, anywhere):
         return
     if chance.random() < 0.5:
         await registry.uploads.take(repository, digest, once(blob))

@@ -127,17 +127,26 @@ async def test_the_loser_of_two_pieces_leaves_nothing(registry: Registry, blobs:
     assert await read(registry, LARGE) == LARGE
 
 
+async def anywhere(repository: Repository) -> bool:
+    return True
+
+
+async def nowhere(repository: Repository) -> bool:
+    return False
+
+
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 async def test_a_mount_is_a_blob_of_its_own(registry: Registry, data: bytes) -> None:
     digest = sha256(data)
     assert not await registry.blobs.mount(OTHER, digest, REPO)
-    assert not await registry.blobs.mount_any(OTHER, digest)
+    assert not await registry.blobs.mount_any(OTHER, digest, anywhere)
     await registry.uploads.take(REPO, digest, chunks(data))
     assert await registry.blobs.mount(REPO, digest, REPO)
     assert await registry.blobs.mount(OTHER, digest, REPO)
     await registry.blob_deletes.delete(REPO, digest)
     assert await read(registry, data, OTHER) == data
-    assert await registry.blobs.mount_any(Repository("far"), digest)
+    assert await registry.blobs.mount_any(Repository("far"), digest, anywhere)
+    assert not await registry.blobs.mount_any(Repository("further"), digest, nowhere)
     with pytest.raises(BlobUnknown):
         await registry.blob_deletes.delete(REPO, digest)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from cnr.config import Config
+from cnr.config import Config, warn_if_open
 from cnr.http.application import Application
 
 
@@ -52,7 +52,9 @@ class LazyApp:
 def _make() -> Application:
     from cnr.app import App  # the registry's modules are left to the process that serves
 
-    return App(Config.load(os.environ))
+    config = Config.load(os.environ)
+    warn_if_open(config)
+    return App(config)
 
 
 app = LazyApp(_make)

@@ -1,5 +1,7 @@
 """The CNR API over the registry: routes and handlers. Source: contracts/cnr.md sections 1 to 6, label R."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,11 +20,12 @@ from cnr.http.routes import Route, Router
 from cnr.registry.registry import Registry
 
 P = "/api/v1/packages"
+BASIC: Final = 'Basic realm="cnr", charset="UTF-8"'
 PREFIXES = ("", "/cnr")
 
 
 def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Authorize) -> Adapter:
-    """The CNR API as an ASGI application, under both prefixes. CORS is open; no credentials are involved."""
+    """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials."""
     api = CnrApi(registry, fields)
     docs = Docs()
     router = Router([*site.routes(), *docs.routes(), *api.routes()], prefixes=PREFIXES)
@@ -34,6 +37,7 @@ def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Auth
         render=render,
         authorize=authorize,
         locate=locate,
+        challenge=lambda request, error, access: BASIC,
         codes=CODES,
         headers=((b"access-control-allow-origin", b"*"), (b"x-content-type-options", b"nosniff")),
     )
@@ -129,20 +133,30 @@ class CnrApi:
             format=format,
             after=limits.after,
             limit=limits.limit,
+            sees=request.scope["grant"].sees,
         )
         items = [messages.package_item(view) for view in views]
         return json_response(items, limits.link(request, items[-1].name if items else "", len(items)))
 
     async def search(self, request: Request) -> Response:
         query = (await self._fields.of(request)).get("q")
-        names = [] if query is None else await self._registry.catalog.names(query=str(query))
+        names = (
+            []
+            if query is None
+            else await self._registry.catalog.names(query=str(query), sees=request.scope["grant"].sees)
+        )
         return pretty_response(names)
 
     async def ranked_search(self, request: Request) -> Response:
         fields = await self._fields.of(request)
         limits = page(fields, default=20)
         query = str(fields.get("q") or "")
-        hits = await self._registry.catalog.search(query, after=rank(limits.after), limit=limits.limit or LIST_LIMIT)
+        hits = await self._registry.catalog.search(
+            query,
+            after=rank(limits.after),
+            limit=limits.limit or LIST_LIMIT,
+            sees=request.scope["grant"].sees,
+        )
         items = [messages.search_item(hit) for hit in hits]
         last = f"{items[-1].score!r},{items[-1].name}" if items else ""
         return json_response(items, limits.link(request, last, len(items)))

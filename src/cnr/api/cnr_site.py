@@ -4,10 +4,9 @@ Source: contracts/cnr.md 2.1 to 2.3, 2.15.
 """
 
 import base64
-import re
 from collections.abc import Awaitable, Callable
 from html import escape
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -16,6 +15,7 @@ from cnr import __version__
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_fields import FieldReader
 from cnr.domain.errors import InvalidUsage
+from cnr.http.addresses import base_of
 from cnr.http.json_response import json_response, pretty_response
 from cnr.http.routes import Route, Router
 
@@ -39,16 +39,21 @@ _PAGE = """<!DOCTYPE html>
 """
 
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-"""Of a Host header. Whatever else it holds could be no client's idea of this server."""
+
+
+Check = Callable[[str, str], Awaitable[object]]
+"""Raises Unauthorized unless this is a user and his password."""
 
 
 class Site:
     """The handlers. `ready` raises while the stores cannot be used; `public_url` overrides what a request says."""
 
-    def __init__(self, fields: FieldReader, ready: Callable[[], Awaitable[None]], *, public_url: str = "") -> None:
+    def __init__(
+        self, fields: FieldReader, ready: Callable[[], Awaitable[None]], *, check: Check, public_url: str = ""
+    ) -> None:
         self._fields = fields
         self._ready = ready
+        self._check = check
         self._public_url = public_url.rstrip("/")
         self._routes: list[str] = []
 
@@ -70,7 +75,7 @@ class Site:
         self._routes = sorted(f"{name:<24} {method:<8} {path}" for name, method, path in rows)
 
     async def discovery(self, request: Request) -> Response:
-        base = self._public_url or _base(request)
+        base = self._public_url or base_of(request)
         address = urlsplit(base)
         template = f"{address.netloc}/{{name}} {base}/cnr/api/v1/packages/{{name}}/{{version}}/{{media_type}}/pull"
         page = _PAGE.format(template=escape(template), root=escape(address.path), version=__version__)
@@ -99,15 +104,9 @@ class Site:
             raise InvalidUsage('a login is {"user": {"username": …, "password": …}}, neither of them empty')
         if ":" in name:
             raise InvalidUsage("a user name has no colon")
+        await self._check(name, password)
         token = base64.b64encode(f"{name}:{password}".encode()).decode()
         return json_response(messages.Token(f"basic {token}"))
-
-
-def _base(request: Request) -> str:
-    """Where the client found this server, and the prefix that it is mounted at."""
-    host = request.headers.get("host", "")
-    root = quote(request.scope.get("root_path", "").rstrip("/"))
-    return f"{request.scope['scheme']}://{host if _HOST.fullmatch(host) else 'localhost'}{root}"
 
 
 def _bracketed(path: str) -> str:

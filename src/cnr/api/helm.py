@@ -11,7 +11,7 @@ from cnr.api.helm_charts import ChartRoutes
 from cnr.api.helm_errors import CODES, ERRORS, render
 from cnr.api.helm_files import FileRoutes
 from cnr.api.helm_index import IndexRoutes
-from cnr.api.helm_names import locate
+from cnr.api.helm_names import locate, place
 from cnr.api.helm_router import HelmRouter
 from cnr.api.helm_uploads import UploadRoutes
 from cnr.http.adapter import Adapter, Authorize
@@ -47,6 +47,8 @@ def adapter(registry: Registry, authorize: Authorize, *, context_path: str, stal
         render=render,
         authorize=authorize,
         locate=locate,
+        place=place,
+        challenge=lambda request, error, access: 'Basic realm="ChartMuseum"',
         codes=CODES,
         headers=(NOSNIFF,),
     )

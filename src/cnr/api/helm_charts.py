@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cnr.api.helm_names import no_chart, readable_chart, readable_tenant
+from cnr.api.helm_names import no_chart, readable_chart, readable_tenant, shown_to
 from cnr.domain.chart_version import chart_order, is_chart_version, is_stable
 from cnr.domain.errors import InvalidQuery, InvalidUsage, PackageNotFound
 from cnr.domain.version import Release, is_release, resolve
@@ -47,7 +47,8 @@ class ChartRoutes:
         query = request.query_params
         offset = _whole(query.get("offset"), 0, "offset is not a valid non-negative integer")
         limit = _whole(query.get("limit"), 1, "limit is not a valid positive integer")
-        index = await self._indexes.of(readable_tenant(tenant))
+        namespace = readable_tenant(tenant)
+        index = await shown_to(request.scope["grant"], await self._indexes.of(namespace), namespace, whole=True)
         start = offset or 0
         names = list(islice(index.names(), start, None if limit is None else start + limit))
         return _json(b"{", *_listed(index, names), b"}")

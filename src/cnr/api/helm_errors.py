@@ -32,6 +32,10 @@ NO_ROUTE = "no-route"
 CODES = Codes(route_not_found=NO_ROUTE, method_not_allowed="method-not-allowed", internal="internal-error")
 
 
+_FIXED: Mapping[str, str] = {NO_ROUTE: "not found", "unauthorized": "unauthorized"}
+"""What ChartMuseum says, for the codes of these."""
+
+
 class Body(msgspec.Struct, frozen=True):
     """What every error answer has."""
 
@@ -40,5 +44,5 @@ class Body(msgspec.Struct, frozen=True):
 
 def render(status: int, code: str, message: str, details: Mapping[str, Any]) -> Response:
     """An error as the JSON object that ChartMuseum's clients show."""
-    message = "not found" if code == NO_ROUTE else message
+    message = _FIXED.get(code, message)
     return Response(msgspec.json.encode(Body(message)), status, media_type="application/json")

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from cnr.api.helm_errors import NOT_FOUND, render
 from cnr.api.helm_names import readable_chart
 from cnr.domain.chart_version import split_archive_name
-from cnr.domain.errors import PackageNotFound
+from cnr.domain.errors import LoginRequired, PackageNotFound
 from cnr.domain.provenance import PROVENANCE
 from cnr.domain.version import Release
 from cnr.http.conditions import names
@@ -32,9 +32,10 @@ class FileRoutes:
     def routes(self) -> list[Route]:
         """The route table."""
         return [
-            Route("GET", "/{tenant}/charts/{file}", self.file, "pull"),
+            # A file's name is read in several ways: which charts are meant, and may be pulled, is seen further down.
+            Route("GET", "/{tenant}/charts/{file}", self.file, "list"),
             Route("GET", "/{tenant}/charts/{name}/{file}", self.named_file, "pull"),
-            Route("GET", "/{tenant}/channels/{channel}/charts/{file}", self.channel_file, "pull"),
+            Route("GET", "/{tenant}/channels/{channel}/charts/{file}", self.channel_file, "list"),
             Route("GET", "/{tenant}/channels/{channel}/charts/{name}/{file}", self.channel_named_file, "pull"),
         ]
 
@@ -52,10 +53,17 @@ class FileRoutes:
         return await self._file(request, tenant, file, [pair for pair in found if pair[0] == name])
 
     async def _file(self, request: Request, tenant: str, file: str, wanted: Sequence[tuple[str, Release]]) -> Response:
+        grant, hidden = request.scope["grant"], False
         for name, version in wanted:
-            chart = await self._charts.find(readable_chart(tenant, name), version)
+            repository = readable_chart(tenant, name)
+            if not await grant.may_pull(repository):
+                hidden = True
+                continue
+            chart = await self._charts.find(repository, version)
             if chart is not None:
                 return await self._send(request, chart, signature=file.endswith(PROVENANCE))
+        if hidden and grant.is_anybody():
+            raise LoginRequired("this needs a user with the right to do it: log in")
         raise no_object()
 
     async def _send(self, request: Request, chart: StoredChart, *, signature: bool) -> Response:

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cnr.api.helm_names import readable_tenant
+from cnr.api.helm_names import readable_tenant, shown_to
 from cnr.api.helm_selection import selection
 from cnr.http.conditions import names
 from cnr.http.encodings import chosen
@@ -51,6 +51,7 @@ class IndexRoutes:
             index = await self._indexes.of(namespace)
         else:
             index = await self._selections.of(namespace, wanted)
+        index = await shown_to(request.scope["grant"], index, namespace, whole=wanted == EVERYTHING)
         tail = index.tail(self._context_path)
         digest = index.etag(tail)
         coding = chosen(request.headers.get("accept-encoding"), CODINGS)

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 
-from cnr.domain.errors import InvalidName, PackageNotFound
+from cnr.domain.access import Grant
+from cnr.domain.account import Path
+from cnr.domain.errors import InvalidName, LoginRequired, PackageNotFound
 from cnr.domain.names import LIBRARY, Repository, parse_repository, require_writable
+from cnr.registry.chart_index import ChartIndex
+from cnr.registry.chart_selection import only
 
 
 def readable_tenant(tenant: str) -> str:
@@ -32,13 +36,45 @@ def writable_tenant(tenant: str) -> str:
 
 
 def locate(values: Mapping[str, str]) -> Repository | None:
-    """What a route's variables name, for authorisation: a chart, or all of a tenant."""
+    """The chart that a route's variables name, for authorisation."""
     try:
-        namespace = _namespace(values["tenant"])
-        name = values.get("name")
-        return parse_repository("/".join(part for part in (namespace, name) if part))
+        namespace, name = _namespace(values["tenant"]), values["name"]
+        return parse_repository(f"{namespace}/{name}" if namespace else name)
     except (KeyError, InvalidName):
         return None
+
+
+def place(values: Mapping[str, str]) -> Path | None:
+    """Where a right must be held for all of a tenant; None where a chart is named, which has its own place."""
+    if "name" in values or "tenant" not in values:
+        return None
+    try:
+        return Path(_namespace(values["tenant"]) or LIBRARY)
+    except InvalidName:
+        return None
+
+
+async def shown_to(grant: Grant, index: ChartIndex, namespace: str, *, whole: bool) -> ChartIndex:
+    """What the caller may pull of a tenant's index, or of a part that is not `whole`.
+
+    Raises LoginRequired for anybody who may pull nothing of it.
+
+    So a tenant that is private and one that is missing look alike, and a client without a password hears of it.
+    """
+    if grant.sees is None:
+        return index
+    names = list(index.names())
+    seen = await grant.sees([Repository(f"{namespace}/{name}" if namespace else name) for name in names])
+    if grant.is_anybody() and not any(seen) and not await grant.may_pull(_any_chart(namespace)):
+        raise LoginRequired("this needs a user with the right to do it: log in")
+    if whole and names and all(seen):
+        return index  # a part has the time of the whole, which may be that of a chart that he may not see
+    return only(index, [name for name, visible in zip(names, seen, strict=True) if visible])
+
+
+def _any_chart(namespace: str) -> Repository:
+    """One that no tenant has, so that it has no visibility of its own."""
+    return Repository(f"{namespace}/-" if namespace else "-")
 
 
 def no_chart() -> PackageNotFound:

@@ -6,11 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api.oci_blobs import BlobRoutes
+from cnr.api.oci_challenge import Scheme, challenge
 from cnr.api.oci_errors import CODES, ERRORS, render
 from cnr.api.oci_lists import ListRoutes
 from cnr.api.oci_manifests import ManifestRoutes
 from cnr.api.oci_router import OciRouter
+from cnr.api.oci_token import TokenRoutes
 from cnr.api.oci_uploads import UploadRoutes
+from cnr.auth.token_service import TokenService
 from cnr.domain.errors import InvalidName
 from cnr.domain.names import Repository, parse_repository
 from cnr.http.adapter import Adapter, Authorize
@@ -22,15 +25,29 @@ VERSION_HEADER = (b"docker-distribution-api-version", b"registry/2.0")
 """On every answer: old clients look for it."""
 
 
-def adapter(registry: Registry, authorize: Authorize, *, stall_s: float) -> Adapter:
-    """The OCI API as an ASGI application. `stall_s`: seconds after which a body that stands still is given up."""
+def adapter(
+    registry: Registry,
+    authorize: Authorize,
+    *,
+    stall_s: float,
+    tokens: TokenService | None = None,
+    scheme: Scheme = "bearer",
+    public_url: str = "",
+) -> Adapter:
+    """The OCI API as an ASGI application. `stall_s`: seconds after which a body that stands still is given up.
+
+    `tokens` is the token service of a registry that has accounts; `scheme` is what its challenges ask for.
+    """
     routes = [
-        Route("GET", "/v2/", base, "public"),
+        # Clients learn here, and only here, whether and how to log in. Source: contracts/oci-helm.md section 2.
+        Route("GET", "/v2/", base, "login"),
         Route("GET", "/v2/_oci/ext/discover", extensions, "public"),
         *UploadRoutes(registry, stall_s).routes(),
         *BlobRoutes(registry).routes(),
         *ManifestRoutes(registry, stall_s).routes(),
-        *ListRoutes(registry).routes(),
+        # Who may log in is asked to, or some clients would never show him more than the public ones.
+        *ListRoutes(registry, "login" if scheme == "bearer" else "list").routes(),
+        *(TokenRoutes(tokens, stall_s).routes() if tokens is not None else ()),
     ]
     return Adapter(
         OciRouter(routes),
@@ -38,6 +55,7 @@ def adapter(registry: Registry, authorize: Authorize, *, stall_s: float) -> Adap
         render=render,
         authorize=authorize,
         locate=locate,
+        challenge=challenge(scheme, public_url),
         codes=CODES,
         headers=(VERSION_HEADER,),
     )

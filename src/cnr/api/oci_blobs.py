@@ -19,7 +19,6 @@ from cnr.registry.registry import Registry
 ALWAYS: Final = (
     (b"content-type", b"application/octet-stream"),
     (b"accept-ranges", b"bytes"),
-    (b"cache-control", b"public, max-age=31536000, immutable"),  # bytes under a digest never change
     (b"x-content-type-options", b"nosniff"),
 )
 
@@ -43,7 +42,7 @@ class BlobRoutes:
         record = await self._blobs.find(repository, digest)
         if record is None:
             raise no_blob(digest)
-        headers = _headers(digest)
+        headers = _headers(digest, shared="authorization" not in request.headers)
         if names(request.headers.get("if-none-match"), f'"{digest}"'):
             response = Response(status_code=304)
             response.raw_headers.extend(headers)
@@ -71,9 +70,11 @@ class BlobRoutes:
         return Response(status_code=202)
 
 
-def _headers(digest: Digest) -> RawHeaders:
+def _headers(digest: Digest, *, shared: bool) -> RawHeaders:
+    """`shared`: whether caches that serve others may keep it: not what somebody showed a password for."""
     raw = digest.encode()
-    return [(b"docker-content-digest", raw), (b"etag", b'"%b"' % raw), *ALWAYS]
+    kept = (b"cache-control", b"%b, max-age=31536000, immutable" % (b"public" if shared else b"private"))
+    return [kept, (b"docker-content-digest", raw), (b"etag", b'"%b"' % raw), *ALWAYS]
 
 
 def _elsewhere(digest: Digest, address: str) -> Response:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api.oci_names import readable
+from cnr.domain.access import Action
 from cnr.domain.digest import parse_digest
 from cnr.domain.errors import InvalidUsage
 from cnr.domain.manifest import INDEX_TYPE
@@ -28,14 +29,15 @@ _DIGITS_READ: Final = 18
 class ListRoutes:
     """The handlers."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, catalog_action: Action) -> None:
+        self._catalog_action = catalog_action
         self._listing = registry.listing
         self._catalog = registry.catalog
 
     def routes(self) -> list[Route]:
         """The route table."""
         return [
-            Route("GET", "/v2/_catalog", self.catalog, "list"),
+            Route("GET", "/v2/_catalog", self.catalog, self._catalog_action),
             Route("GET", "/v2/{name}/tags/list", self.tags, "pull"),
             Route("GET", "/v2/{name}/referrers/{reference}", self.referrers, "pull"),
         ]
@@ -43,7 +45,8 @@ class ListRoutes:
     async def catalog(self, request: Request) -> Response:
         wanted, last = _number(request), request.query_params.get("last", "")
         limit = CATALOG_LIMIT if wanted is None else min(wanted, CATALOG_LIMIT)
-        found = list(await self._catalog.repositories(after=last, limit=limit + 1)) if limit else []
+        sees = request.scope["grant"].sees
+        found = list(await self._catalog.repositories(after=last, limit=limit + 1, sees=sees)) if limit else []
         return json_response({"repositories": found[:limit]}, _next(request, found, limit))
 
     async def tags(self, request: Request, name: str) -> Response:

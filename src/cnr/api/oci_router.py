@@ -10,7 +10,7 @@ from cnr.http.routes import PatternRouter, Route
 
 MARKERS: Final = ("/blobs/uploads/", "/blobs/", "/manifests/", "/referrers/")
 """What stands between a name and what is asked of it; a longer one wins over a shorter at the same place."""
-FIXED: Final = ("/v2/", "/v2/_catalog", "/v2/_oci/ext/discover")
+FIXED: Final = ("/v2/", "/v2/_catalog", "/v2/_oci/ext/discover", "/token")
 TAGS: Final = "/tags/list"
 
 _START: Final = "/v2/"

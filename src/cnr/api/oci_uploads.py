@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api.oci_names import readable, writable
+from cnr.domain.access import Grant
 from cnr.domain.digest import Digest, parse_digest
-from cnr.domain.errors import InvalidDigest, InvalidName, InvalidSize
+from cnr.domain.errors import InsufficientScope, InvalidDigest, InvalidName, InvalidSize
 from cnr.domain.names import Repository
 from cnr.http.body import body_chunks
 from cnr.http.routes import Route
@@ -37,7 +38,8 @@ class UploadRoutes:
         one = path + "{reference}"
         return [
             Route("POST", path, self.begin, "push"),
-            Route("GET", one, self.status, "pull"),
+            # who may only pull has no upload to ask for
+            Route("GET", one, self.status, "push"),
             Route("PATCH", one, self.append, "push"),
             Route("PUT", one, self.finish, "push"),
             Route("DELETE", one, self.cancel, "push"),
@@ -49,7 +51,7 @@ class UploadRoutes:
             raise InvalidDigest("the digest algorithms are sha256 and sha512")
         if "mount" in query:
             digest = parse_digest(query["mount"])
-            if await self._mount(repository, digest, query.get("from")):
+            if await self._mount(request.scope["grant"], repository, digest, query.get("from")):
                 return _created(repository, digest)
         elif "digest" in query:
             digest = parse_digest(query["digest"])
@@ -57,13 +59,19 @@ class UploadRoutes:
             return _created(repository, digest)
         return _progress(repository, await self._uploads.begin(repository), 202)
 
-    async def _mount(self, repository: Repository, digest: Digest, source: str | None) -> bool:
+    async def _mount(self, grant: Grant, repository: Repository, digest: Digest, source: str | None) -> bool:
+        """Whether the blob was mounted: only from where the caller may pull."""
         if source is None:
-            return await self._registry.blobs.mount_any(repository, digest)
+            return await self._registry.blobs.mount_any(repository, digest, grant.may_have)
         try:
-            return await self._registry.blobs.mount(repository, digest, readable(source))
+            other = readable(source)
         except InvalidName:
             return False
+        if not await grant.may_pull(other):
+            if await grant.may_have(other):
+                raise InsufficientScope("the bearer token was not made for the repository to mount from")
+            return False
+        return await self._registry.blobs.mount(repository, digest, other)
 
     async def status(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)

@@ -365,7 +365,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             messages.Token,
             {"token": "basic bWU6c2VjcmV0"},
         ),
-        "This server is open: any pair gets a token, and no call needs one.",
+        "While the server is open any pair gets a token, and no call needs one. With accounts a wrong pair is a 401.",
         (_LOGIN, _LONG_BODY),
         body={JSON: (Login, {"user": {"username": "me", "password": "secret"}})},
     ),

@@ -6,7 +6,7 @@ Importing it reads the settings, so that a server refuses to start with bad ones
 import os
 import sys
 
-from cnr.config import Config, ConfigError
+from cnr.config import Config, ConfigError, warn_if_open
 from cnr.http.application import Application
 from cnr.http.wsgi_bridge import WsgiBridge
 
@@ -14,7 +14,9 @@ from cnr.http.wsgi_bridge import WsgiBridge
 def _make() -> Application:
     from cnr.app import App  # building the registry's modules is left to the process that serves
 
-    return App(Config.load(os.environ))
+    config = Config.load(os.environ)
+    warn_if_open(config)
+    return App(config)
 
 
 def _check_settings() -> None:

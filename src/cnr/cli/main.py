@@ -31,6 +31,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Take over the packages of an old server."),
     "export": ("export", "Write a registry's packages as a backup."),
     "namespace": ("namespace", "Show and set the rules of a namespace or a repository."),
+    "user": ("user", "Make and change users."),
+    "group": ("group", "Make and change groups of users."),
+    "grant": ("grant", "Give users and groups roles in namespaces and repositories."),
+    "token": ("token", "Make and end robot tokens."),
     "storage": ("storage", "Look after a store: check it, collect garbage, move it, raise its format."),
     "completion": ("completion", "Print the completion script of a shell."),
 }

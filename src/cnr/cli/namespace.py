@@ -10,11 +10,11 @@ from cnr import setting_types as types
 from cnr.cli.output import emit, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry
 from cnr.domain.names import parse_repository
-from cnr.domain.policy import IMMUTABILITIES, Policy
+from cnr.domain.policy import IMMUTABILITIES, VISIBILITIES, Policy
 from cnr.registry.registry import Registry
 from cnr.store.records import PolicyRecord
 
-_FIELDS: Final = ("immutability", "force", "untagged_after")
+_FIELDS: Final = ("immutability", "force", "untagged_after", "visibility")
 _OUTPUT = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the rules."
 )
@@ -80,6 +80,7 @@ def show(path: str, output: str, **flags: str | None) -> None:
     type=Age(),
     help="Collect what clients pushed and no tag names after so many seconds (or 12h, 30d); never: keep it.",
 )
+@click.option("--visibility", type=click.Choice(VISIBILITIES), help="Who may pull: anybody, or who has a right to.")
 @click.option(
     "--unset",
     type=click.Choice([field.replace("_", "-") for field in _FIELDS]),
@@ -93,6 +94,7 @@ def set_rules(
     immutability: Any,
     force: bool | None,
     untagged_after: Any,
+    visibility: Any,
     unset: tuple[str, ...],
     output: str,
     **flags: str | None,
@@ -104,13 +106,20 @@ def set_rules(
     strict    nor by that; a deleted release comes back as it was or not at all
     none      any tag may be moved over OCI
     """
-    given = {"immutability": immutability, "force": force, "untagged_after": untagged_after}
+    given = {
+        "immutability": immutability,
+        "force": force,
+        "untagged_after": untagged_after,
+        "visibility": visibility,
+    }
     wanted = {field: value for field, value in given.items() if value is not None}
     taken = {field.replace("-", "_"): None for field in unset}
     if both := wanted.keys() & taken.keys():
         raise click.UsageError(f"--unset {min(both).replace('_', '-')} contradicts the value that is given for it")
     if not wanted and not taken:
-        raise click.UsageError("there is nothing to set: give --immutability, --force, --untagged-after or --unset")
+        raise click.UsageError(
+            "there is nothing to set: give --immutability, --force, --untagged-after, --visibility or --unset"
+        )
 
     async def work(registry: Registry) -> dict[str, Any]:
         def change(before: PolicyRecord) -> PolicyRecord:
@@ -131,6 +140,7 @@ def _rules(path: str, policy: Policy, own: PolicyRecord) -> dict[str, Any]:
         "immutability": policy.immutability,
         "force": policy.may_force,
         "untagged_after": None if after is None else int(after.total_seconds()),
+        "visibility": policy.visibility,
         "set": {field: getattr(own, field) for field in _FIELDS if getattr(own, field) is not None},
     }
 
@@ -141,6 +151,7 @@ def _text(rules: Mapping[str, Any]) -> str:
         "force": "allowed" if rules["force"] else "not allowed",
         "untagged_after": "never" if rules["untagged_after"] is None else f"{rules['untagged_after']} s",
     }
+    shown["visibility"] = rules["visibility"]
     rows = [
         [field.replace("_", "-"), value, "set here" if field in rules["set"] else "from above"]
         for field, value in shown.items()

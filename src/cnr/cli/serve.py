@@ -35,10 +35,20 @@ def command(old_port: str | None, old_host: str | None, old_storage: str | None,
     # What the old command called them. Source: contracts/cnr.md section 8, "Original entry points".
     old = {"port": old_port, "host": old_host, "storage": old_storage}
     config = load({**flags, **{name: value for name, value in old.items() if flags[name] is None}})
+    _refuse_open(config)
     try:
         serve(config, bind(config.host, config.port, config.workers))
     except (CannotListen, StartFailed) as exc:
         raise click.ClickException(str(exc)) from None
+
+
+def _refuse_open(config: Config) -> None:
+    """Raises click.ClickException where anybody on the network could change everything."""
+    if config.auth == "open" and not config.insecure_open and not _is_local(config.host):
+        raise click.ClickException(
+            f"{config.host} lets others reach this server, and without accounts they may change everything: make an"
+            " administrator (cnr user add NAME --admin) and set CNR_AUTH=authenticated, or give --insecure-open"
+        )
 
 
 def serve(config: Config, listeners: list[socket.socket], make: Callable[[Config], Application] = App) -> None:
@@ -72,7 +82,9 @@ def _welcome(config: Config, port: int) -> str:
         f"Packages are kept in {_place(config)}.",
     ]
     if _is_local(config.host):
-        lines.append("Only this machine can reach it; --host 0.0.0.0 or HOST=0.0.0.0 opens it to the network.")
+        lines.append(
+            "Only this machine can reach it; --host 0.0.0.0 with --auth authenticated opens it to the network."
+        )
     return "\n".join([*lines, "Ctrl-C stops it."])
 
 

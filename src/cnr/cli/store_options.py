@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from cnr.app import POOL_THREADS, open_registry, open_stores
+from cnr.app import POOL_THREADS, access_control, open_registry, open_stores
+from cnr.auth.access_control import AccessControl
 from cnr.config import Config, ConfigError, table
 from cnr.registry.registry import Registry
 from cnr.store.base import StoreRefused
@@ -31,7 +32,9 @@ def store_options(*names: str) -> Callable[[Command], Command]:
         for row in reversed(rows):
             assert row.flag is not None
             text = f"{row.help} Also {', '.join(row.env)}. Default: {row.default}."
-            command = click.option(row.flag, row.name, metavar="VALUE", help=text)(command)
+            # a switch may stand alone: --insecure-open
+            switch: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if row.is_switch else {}
+            command = click.option(row.flag, row.name, metavar="VALUE", help=text, **switch)(command)
         return command
 
     return add
@@ -43,6 +46,19 @@ def load(flags: Mapping[str, Any]) -> Config:
         return Config.load(os.environ, flags)
     except ConfigError as exc:
         raise click.ClickException(str(exc)) from None
+
+
+def on_store(flags: Mapping[str, Any], work: Callable[[AccessControl], Awaitable[T]]) -> T:
+    """What `work` returns for the accounts of the store that flags and environment name. Raises as with_registry."""
+
+    async def run(registry: Registry) -> T:
+        control = access_control(registry)
+        try:
+            return await work(control)
+        finally:
+            await control.close()
+
+    return with_registry(load(flags), run)
 
 
 def with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:

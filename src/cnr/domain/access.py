@@ -1,24 +1,55 @@
 """The question that every route asks before its handler runs, and the answer."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cnr.domain.account import Path
 from cnr.domain.names import Repository
 
-Action = Literal["public", "pull", "push", "delete", "list"]
-"""What a caller must be allowed to do: `public` is open to all by intent, `list` shows only what may be pulled."""
+Action = Literal["public", "login", "pull", "push", "delete", "list"]
+"""What a caller must be allowed to do: `public` is open to all by intent, `login` to all whom the server knows,
+`list` shows only what may be pulled."""
+
+Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
+"""Which of these repositories the caller may pull, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`action` on `repository`; None where the route names none (lists, search)."""
+    """`action` on `repository`; None where the route names none (lists, search), or no repository can be named so.
+
+    `path` is where the right must be held, where that is not the repository's own.
+    """
 
     repository: Repository | None
     action: Action
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was allowed, and to whom (None: anonymous)."""
+    """What was allowed, and to whom (None: anonymous). `sees` is None for who may pull everything.
+
+    `has` is what the caller may pull with another token as well, None as in `sees`.
+    """
 
     user: str | None = None
+    sees: Sees | None = None
+    has: Sees | None = None
+
+    def is_anybody(self) -> bool:
+        """Whether there was no name with the request, where names count."""
+        return self.user is None and self.sees is not None
+
+    async def may_pull(self, repository: Repository) -> bool:
+        """Whether this caller may pull from `repository`, too."""
+        return self.sees is None or (await self.sees((repository,)))[0]
+
+    async def may_have(self, repository: Repository) -> bool:
+        """As may_pull, of a caller whose token need not have been made for that repository."""
+        return self.has is None or (await self.has((repository,)))[0]
+
+
+EVERYTHING = Grant()
+"""What an open server allows."""

@@ -21,7 +21,8 @@ CnrError
 │   ├── BlobUnknown          no such blob in the repository
 │   ├── UploadNotFound       no such upload: never begun, finished, given up, or of another repository
 │   ├── ReleaseNotFound      a valid query that matches nothing
-│   └── ChannelNotFound
+│   ├── ChannelNotFound
+│   └── AccountNotFound      no such user, group or robot token
 ├── Conflict               what is stored forbids it
 │   ├── ReleaseExists        this release already has this format
 │   ├── ProvenanceExists     the chart has a provenance file already
@@ -32,6 +33,9 @@ CnrError
 │   └── RecordFull           one more entry would pass a record's size limit
 ├── Denied                 the caller may not
 │   ├── Unauthorized         wrong credentials
+│   │   ├── LoginRequired      none, where some are needed
+│   │   ├── TokenRefused       a bearer token that is expired, revoked, or none of ours
+│   │   └── InsufficientScope  a bearer token that was made for something else
 │   ├── Immutable            a release's tag may not move to other content
 │   └── Forbidden            known, but without the right
 └── StoreTrouble           not the caller's fault
@@ -137,6 +141,10 @@ class ChannelNotFound(Missing):
     """Details: `channel`, `package`, `release`."""
 
 
+class AccountNotFound(Missing):
+    """No such user, group or robot token."""
+
+
 class Conflict(CnrError):
     """What is stored already forbids the change."""
 
@@ -175,6 +183,18 @@ class Denied(CnrError):
 
 class Unauthorized(Denied):
     """The credentials are wrong."""
+
+
+class LoginRequired(Unauthorized):
+    """Nobody in particular may not do this. The same for what is private and what is not there."""
+
+
+class TokenRefused(Unauthorized):
+    """A bearer token is expired, revoked, or was not made by this registry."""
+
+
+class InsufficientScope(Unauthorized):
+    """A bearer token was not made for this; another one may be. The same for what is private and what is not there."""
 
 
 class Immutable(Denied):

@@ -12,6 +12,9 @@ from cnr.domain.names import LIBRARY, Repository
 Immutability = Literal["releases", "strict", "none"]
 """`releases`: a release's tag moves to other content by `force` only. `strict`: nor by that, and a deleted release
 comes back with the content that it had or not at all. `none`: any tag may move, as OCI clients are used to."""
+Visibility = Literal["public", "private"]
+"""`public`: anybody may pull. Nothing else follows from it."""
+VISIBILITIES: Final[tuple[Visibility, ...]] = get_args(Visibility)
 IMMUTABILITIES: Final[tuple[Immutability, ...]] = get_args(Immutability)
 
 
@@ -26,6 +29,7 @@ class Policy:
     immutability: Immutability = "releases"
     force: bool = True
     untagged_after: timedelta | None = None
+    visibility: Visibility = "private"
 
     @property
     def strict(self) -> bool:

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cnr.domain.access import Access, Grant
-from cnr.domain.errors import CnrError, OutcomeUnknown
+from cnr.domain.account import Path
+from cnr.domain.errors import CnrError, OutcomeUnknown, Unauthorized
 from cnr.domain.names import Repository
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
@@ -21,6 +22,13 @@ Render = Callable[[int, str, str, Mapping[str, Any]], Response]
 """An error in the protocol's own shape, from (status, code, message, details)."""
 Locate = Callable[[Mapping[str, str]], Repository | None]
 """The repository that a route's variables name; None where they name none."""
+Challenge = Callable[[Request, Unauthorized, Access], str]
+"""The header WWW-Authenticate of a 401. Source: RFC 9110 section 11.6.1."""
+
+
+def place_of_repository(values: Mapping[str, str]) -> Path | None:
+    """The place of a protocol whose routes name repositories: theirs."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class Adapter:
         render: Render,
         authorize: Authorize,
         locate: Locate,
+        challenge: Challenge,
+        place: Callable[[Mapping[str, str]], Path | None] = place_of_repository,
         codes: Codes,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
@@ -54,6 +64,8 @@ class Adapter:
         self._render = render
         self._authorize = authorize
         self._locate = locate
+        self._challenge = challenge
+        self._place = place
         self._codes = codes
         self._headers = tuple(headers)
 
@@ -73,9 +85,12 @@ class Adapter:
             return self._other_method(method, exc.allow)
         scope["route"] = route.path
         request = Request(scope, receive)
+        access = Access(self._locate(values), route.action, self._place(values))
         try:
-            await self._authorize(request.headers, Access(self._locate(values), route.action))
+            scope["grant"] = await self._authorize(request.headers, access)
             return await _run(route, request, values)
+        except Unauthorized as exc:
+            return self._unauthorized(exc, request, access)
         except CnrError as exc:
             return self._failure(exc, scope)
         except ClientDisconnect:
@@ -95,6 +110,12 @@ class Adapter:
         message = f"this address has no {method}: use one of {header['Allow']}"
         response = self._render(405, self._codes.method_not_allowed, message, {"allow": list(allow)})
         response.headers.update(header)
+        return response
+
+    def _unauthorized(self, error: Unauthorized, request: Request, access: Access) -> Response:
+        response = self._failure(error, request.scope)
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = self._challenge(request, error, access)
         return response
 
     def _failure(self, error: CnrError, scope: Scope) -> Response:

@@ -1,7 +1,7 @@
 """Blobs of a repository: a record that says they are there, and the bytes, in it or under its id."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -129,8 +129,12 @@ class Blobs:
         swap = await self._core.updater.update(key, BlobRecord, change, durable=self._core.facts_durable)
         return swap.after is not None
 
-    async def mount_any(self, repository: Repository, digest: Digest) -> bool:
+    async def mount_any(
+        self, repository: Repository, digest: Digest, may_pull: Callable[[Repository], Awaitable[bool]]
+    ) -> bool:
         """As `mount`, from whichever repository has the blob: of the same namespace first, among SEARCHED in all.
+
+        Only from those that `may_pull` is true for.
 
         The client uploads what is not found, so a large registry may look at some only.
         """
@@ -139,7 +143,7 @@ class Blobs:
         first = keys.blobs(Repository(repository.partition("/")[0])).removesuffix("/")
         for after, searched in ((first, SEARCHED), (keys.BLOBS, SEARCHED // 2)):
             async for other in self._repositories(after, searched):
-                if await self.mount(repository, digest, other):
+                if await may_pull(other) and await self.mount(repository, digest, other):
                     return True
         return False
 

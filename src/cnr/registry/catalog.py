@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from cnr.domain.access import Sees
 from cnr.domain.archive import HELM
 from cnr.domain.errors import CnrError, StoreUnavailable
-from cnr.domain.names import Channel, Format, Repository, Tag
+from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
 from cnr.domain.version import Release
 from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.rows import change_of, read
@@ -237,8 +238,11 @@ class Catalog:
         format: Format | None = None,
         after: str = "",
         limit: int | None = None,
+        sees: Sees | None = None,
     ) -> Sequence[PackageView]:
         """Packages by name above `after` that pass every filter; all of them without a `limit`.
+
+        `sees` leaves out what the caller may not pull; no answer looks at more than one without a limit does.
 
         Source: contracts/cnr.md 2.8; see ViewStore.packages for the filters.
         """
@@ -246,27 +250,44 @@ class Catalog:
         def page(above: str, size: int) -> Awaitable[Sequence[PackageView]]:
             return self._views.packages(namespace=namespace, query=query, format=format, after=above, limit=size)
 
-        return await self._pages(page, after, limit, PAGE, lambda view: str(view.name))
+        shown = _seeing(sees, _package_of)
+        return await self._pages(page, after, limit, PAGE, lambda view: str(view.name), shown)
 
-    async def names(self, *, query: str = "", after: str = "", limit: int | None = None) -> Sequence[str]:
+    async def names(
+        self, *, query: str = "", after: str = "", limit: int | None = None, sees: Sees | None = None
+    ) -> Sequence[str]:
         """`ns/name` of packages with `query` in it, case-insensitively, sorted. Source: contracts/cnr.md 2.9."""
 
         def page(above: str, size: int) -> Awaitable[Sequence[str]]:
             return self._views.names(query=query, after=above, limit=size)
 
-        return await self._pages(page, after, limit, 10 * PAGE, str)
+        return await self._pages(page, after, limit, 10 * PAGE, str, _seeing(sees, _repository_of))
 
-    async def repositories(self, *, after: str = "", limit: int | None = None) -> Sequence[Repository]:
+    async def repositories(
+        self, *, after: str = "", limit: int | None = None, sees: Sees | None = None
+    ) -> Sequence[Repository]:
         """Repositories with anything tagged, of any depth, by name above `after`."""
 
         def page(above: str, size: int) -> Awaitable[Sequence[Repository]]:
             return self._views.repositories(after=above, limit=size)
 
-        return await self._pages(page, after, limit, 10 * PAGE, str)
+        return await self._pages(page, after, limit, 10 * PAGE, str, _seeing(sees, lambda repository: repository))
 
-    async def search(self, query: str, *, after: tuple[float, str] | None = None, limit: int) -> Sequence[SearchHit]:
+    async def search(
+        self, query: str, *, after: tuple[float, str] | None = None, limit: int, sees: Sees | None = None
+    ) -> Sequence[SearchHit]:
         """Packages with all words of `query` in name, keywords or description, best first; see ViewStore.search."""
-        return await self._ask(lambda: self._views.search(query, after=after, limit=limit))
+        shown = _seeing(sees, _package_of)
+        if shown is None:
+            return await self._ask(lambda: self._views.search(query, after=after, limit=limit))
+        found: list[SearchHit] = []
+        while len(found) < limit:
+            part = await self._ask(partial(self._views.search, query, after=after, limit=PAGE))
+            found += await shown(part)
+            if len(part) < PAGE:
+                break
+            after = (part[-1].score, str(part[-1].name))
+        return found[:limit]
 
     async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
         """Where the channels of this name in a namespace point: the name of each chart, and the release."""
@@ -287,22 +308,49 @@ class Catalog:
         limit: int | None,
         size: int,
         name: Callable[[T], str],
+        shown: Callable[[Sequence[T]], Awaitable[Sequence[T]]] | None,
     ) -> Sequence[T]:
-        if limit is not None:
+        """Up to `limit` of what is shown, from as many pages of `size` as that takes; all without a limit."""
+        if limit is not None and shown is None:
             return await self._ask(lambda: page(after, limit))
         found: list[T] = []
-        while True:
-            part = await self._ask(partial(page, name(found[-1]) if found else after, size))
-            found += part
+        while limit is None or len(found) < limit:
+            part = await self._ask(partial(page, after, size))
+            found += part if shown is None else await shown(part)
             if len(part) < size:
-                return found
+                break
+            after = name(part[-1])
             await asyncio.sleep(0)
+        return found if limit is None else found[:limit]
 
     async def close(self) -> None:
         """End the work that was begun for requests. The stores stay open: they belong to the caller."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
+
+
+def _seeing(
+    sees: Sees | None, repository: Callable[[T], Repository]
+) -> Callable[[Sequence[T]], Awaitable[Sequence[T]]] | None:
+    """What is left of a page when it may hold only what `sees` is true for; None where that is everything."""
+    if sees is None:
+        return None
+
+    async def shown(part: Sequence[T]) -> Sequence[T]:
+        seen = await sees([repository(each) for each in part])
+        return [each for each, visible in zip(part, seen, strict=True) if visible]
+
+    return shown
+
+
+def _package_of(view: Any) -> Repository:
+    """The repository of a PackageView or SearchHit."""
+    return view.name.repository  # type: ignore[no-any-return]
+
+
+def _repository_of(name: str) -> Repository:
+    return PackageName(*name.split("/")).repository
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -1,8 +1,9 @@
 """Parts of an index: some charts, the newest versions, what is newer than a moment, what a channel points at."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ from cnr.domain.names import Channel
 from cnr.domain.version import Release, tag_of
 from cnr.registry.chart_index import ChartIndex, ChartIndexes, joined
 from cnr.registry.core import Core
-from cnr.store.views import ChartChange, yanked_in
+from cnr.store.views import ChartChange, ChartPlace, yanked_in
 
 KEPT: Final = 32
 """Selections that a process keeps."""
@@ -97,6 +98,23 @@ def with_all(index: ChartIndex, other: ChartIndex) -> ChartIndex:
     ]
     place = replace(index.place, changed_at=max(index.place.changed_at, other.place.changed_at))
     return joined(index, changes, place)
+
+
+def only(index: ChartIndex, names: Iterable[str]) -> ChartIndex:
+    """`index` with these charts alone, and of the time of the newest of them: nothing tells of the others."""
+    changes: list[ChartChange] = []
+    newest = ""
+    for name in names:
+        for sort, entry in zip(index.charts[name][1].sorts, index.versions(name), strict=True):
+            shown = _shown.decode(entry)
+            newest = max(newest, shown.created)
+            changes.append(ChartChange(name, sort, shown.version, bytes(entry)))
+    place = replace(ChartPlace(), changed_at=_microseconds(newest) if newest else 0)
+    return joined(None, changes, place)
+
+
+def _microseconds(text: str) -> int:
+    return (datetime.fromisoformat(text) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
 def selected(index: ChartIndex, namespace: str, selection: Selection, targets: Targets | None) -> ChartIndex:

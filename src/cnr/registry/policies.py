@@ -38,6 +38,10 @@ class Policies:
             policy = _over(policy, record)
         return policy
 
+    async def is_public(self, path: str) -> bool:
+        """Whether anybody may pull what is at a path: one read, and more where the namespace has exceptions."""
+        return (await self.at(path)).visibility == "public"
+
     async def own(self, path: str) -> PolicyRecord:
         """What was set for exactly this path."""
         return await self._core.read(keys.policy(path), PolicyRecord) or PolicyRecord()
@@ -77,4 +81,5 @@ def _over(policy: Policy, record: PolicyRecord) -> Policy:
         immutability=record.immutability or policy.immutability,
         force=policy.force if record.force is None else record.force,
         untagged_after=untagged,
+        visibility=record.visibility or policy.visibility,
     )

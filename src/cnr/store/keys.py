@@ -10,6 +10,11 @@ referrers/<repo>/<subject>/<digest> a manifest that names <subject>
 uploads/<id>                        an open upload
 chunked/<id>                        a blob in pieces, where the engine has no files
 chunks/<id>/<n>                     a piece of it
+accounts/users/<name>               a user: password hash, groups, roles
+accounts/groups/<name>              a group: roles of its members
+accounts/tokens/<id>                a robot token: hash of its secret, scopes, expiry
+accounts/used/<id>                  when a robot token was used last, about
+accounts/signing                    the keys that sign bearer tokens
 meta/format                         the format that servers read and write
 meta/migration                      which store is being copied to this one: not to be served yet
 meta/gc                             who collects garbage
@@ -34,8 +39,12 @@ BLOBS = "blobs/"
 CONTENTS = "contents/"
 REFERRERS = "referrers/"
 UPLOADS = "uploads/"
+USERS = "accounts/users/"
+GROUPS = "accounts/groups/"
+TOKENS = "accounts/tokens/"
+SIGNING = "accounts/signing"
 CHUNKED = "chunked/"
-UNFED = (UPLOADS, "chunks/", CHUNKED)
+UNFED = (UPLOADS, "chunks/", CHUNKED, "accounts/")
 """Prefixes whose changes the feed leaves out."""
 
 
@@ -125,6 +134,22 @@ def chunks(blob_id: str) -> str:
 
 def chunk(blob_id: str, number: int) -> str:
     return f"chunks/{blob_id}/{number:08d}"
+
+
+def user(name: str) -> str:
+    return USERS + name
+
+
+def group(name: str) -> str:
+    return GROUPS + name
+
+
+def token(token_id: str) -> str:
+    return TOKENS + token_id
+
+
+def token_use(token_id: str) -> str:
+    return f"accounts/used/{token_id}"
 
 
 def split(key: str) -> Key:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from cnr.domain.account import GroupName, Path, Right, Role, ScopePath
 from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.errors import DataCorrupt, StoreTrouble, StoreUnavailable
 from cnr.domain.names import Format, Repository, Tag
@@ -51,7 +52,70 @@ class PolicyRecord(Stored, frozen=True, kw_only=True):
     immutability: Literal["releases", "strict", "none"] | None = None
     force: bool | None = None
     untagged_after: int | Literal["never"] | None = None
+    visibility: Literal["public", "private"] | None = None
     below: bool = False
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """That a user is in a group: in none if the group there has another `born`."""
+
+    group: GroupName
+    born: str
+
+
+class UserRecord(Stored, frozen=True, kw_only=True):
+    """accounts/users/: a user. `password` is a hash, argon2id as PHC string or bcrypt.
+
+    `password_id` is new with each password, and lives on through all other changes.
+    """
+
+    born: str
+    password: str
+    password_id: str
+    created_at: int
+    admin: bool = False
+    groups: tuple[Membership, ...] = ()
+    grants: dict[Path, Role] = {}
+
+
+class GroupRecord(Stored, frozen=True, kw_only=True):
+    """accounts/groups/: the roles that its members have."""
+
+    born: str
+    created_at: int
+    grants: dict[Path, Role] = {}
+
+
+class TokenRecord(Stored, frozen=True, kw_only=True):
+    """accounts/tokens/: a robot token. `secret` is the SHA-256 of its secret part; 0 in `expires_at` is never."""
+
+    born: str
+    name: str
+    secret: bytes
+    scopes: dict[ScopePath, tuple[Right, ...]]
+    created_at: int
+    expires_at: int = 0
+    created_by: str = ""
+
+
+class TokenUse(Stored, frozen=True, kw_only=True):
+    """accounts/used/: when a robot token was used last, to some minutes."""
+
+    at: int
+
+
+class SigningKey(msgspec.Struct, frozen=True):
+    """A key of HMAC-SHA256: 32 random bytes."""
+
+    id: str
+    secret: bytes
+    created_at: int
+
+
+class SigningKeys(Stored, frozen=True, kw_only=True):
+    """accounts/signing: the newest signs once every server has had the time to read it, all of them verify."""
+
+    keys: tuple[SigningKey, ...] = ()
 
 
 class FormatEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -246,6 +310,8 @@ class Migration(Stored, frozen=True, kw_only=True):
 
 INLINE_MANIFEST = 128 * 1024
 INLINE_BLOB = 16 * 1024
+ACCOUNT_LIMIT = 256 * 1024
+"""Bytes that the record of a user or group may have before another grant is refused: about 5,000 grants."""
 TAG_LIMIT = 400 * 1024
 """Bytes that a tag record may have before another entry is refused."""
 
@@ -256,6 +322,11 @@ _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
     for kind in (
         Repo,
         PolicyRecord,
+        UserRecord,
+        GroupRecord,
+        TokenRecord,
+        TokenUse,
+        SigningKeys,
         AnyTag,
         ManifestRecord,
         BlobRecord,
