@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.protocols.cnr.case_84 import two_servers
 from tests.protocols.cnr.client import Cnr, done, refused
 from tests.protocols.cnr.conftest import NewServer
-from tests.protocols.cnr.packages import chart
 from tests.services.etcd import Etcd
 from tests.services.storage import needs_files
 
@@ -27,17 +27,7 @@ def etcd(tmp_path: Path) -> Iterator[Etcd]:
 @pytest.mark.parametrize("entry", ["uvicorn", "gunicorn", "serve"])
 def test_case_84_etcd_through_every_entry(new_server: NewServer, etcd: Etcd, entry: str) -> None:
     env = {"STORAGE": "etcd", "ETCD_HOST": etcd.members[0].endpoint}
-    one = new_server("one", entry=entry, env=env, workers=2)
-    two = new_server("two", entry=entry, env={"STORAGE": etcd.url("cnr/packages")})
-    blob = chart("x" * 300_000)
-    with httpx.Client(base_url=one.url, timeout=60) as first, httpx.Client(base_url=two.url, timeout=60) as second:
-        done(Cnr(first, "").push("ns/app", blob=blob))
-        assert Cnr(second, "").get("/ns/app/1.0.0/helm/pull").content == blob
-        assert [item["name"] for item in done(Cnr(second, "").get())] == ["ns/app"]
-        done(Cnr(second, "").delete("/ns/app/1.0.0/helm"))
-        refused(Cnr(first, "").get("/ns/app/1.0.0/helm"), 404, "package-not-found")
-    assert not (one.store / "records.sqlite").exists()
-    assert not (one.store / "blobs").exists()
+    two_servers(new_server, entry, env, etcd.url("cnr/packages"))
 
 
 @pytest.mark.parametrize("entry", ["uvicorn", "gunicorn"])
