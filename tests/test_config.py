@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from cnr.config import SETTINGS, Config, ConfigError, table
+from cnr.config import SETTINGS, Config, table
 from cnr.domain.limits import Limits
 from cnr.domain.store_url import StoreUrl
+from cnr.settings.setting import ConfigError
 
 
 def test_defaults() -> None:

@@ -21,7 +21,7 @@ from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
 from cnr.auth.access_control import AccessControl
 from cnr.auth.authority import OpenAuthority
-from cnr.config import Config, ConfigError
+from cnr.config import Config
 from cnr.domain.errors import StoreTrouble
 from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.body import EarlyAnswers
@@ -32,6 +32,7 @@ from cnr.registry.core import Core
 from cnr.registry.gc import Collector
 from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
+from cnr.settings.setting import ConfigError
 from cnr.store.base import BlobAddresses, StoreRefused
 from cnr.store.open import Stores, open_store
 from cnr.store.update import Updater

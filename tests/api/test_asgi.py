@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from cnr.api.asgi import LazyApp
-from cnr.config import ConfigError
+from cnr.settings.setting import ConfigError
 
 
 class Counted:

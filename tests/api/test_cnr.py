@@ -10,7 +10,8 @@ import pytest
 from tests.protocols.cnr.packages import b64, chart
 
 from cnr.app import App
-from cnr.config import Config, ConfigError
+from cnr.config import Config
+from cnr.settings.setting import ConfigError
 
 P = "/api/v1/packages"
 BLOB = chart("app")

@@ -6,9 +6,10 @@ Importing it reads the settings, so that a server refuses to start with bad ones
 import os
 import sys
 
-from cnr.config import Config, ConfigError, warn_if_open
+from cnr.config import Config, warn_if_open
 from cnr.http.application import Application
 from cnr.http.wsgi_bridge import WsgiBridge
+from cnr.settings.setting import ConfigError
 
 
 def _make() -> Application:

@@ -6,12 +6,12 @@ from typing import Any, Final
 import click
 from msgspec.structs import replace
 
-from cnr import setting_types as types
 from cnr.cli.output import emit, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry
 from cnr.domain.names import parse_repository
 from cnr.domain.policy import IMMUTABILITIES, VISIBILITIES, Policy
 from cnr.registry.registry import Registry
+from cnr.settings import types
 from cnr.store.records import PolicyRecord
 
 _FIELDS: Final = ("immutability", "force", "untagged_after", "visibility")

@@ -17,7 +17,7 @@ from cnr.cli.progress import progress
 from cnr.cli.store_options import load
 from cnr.config import Config
 from cnr.domain.store_url import FILE, StoreUrl, without_secrets
-from cnr.setting_types import FILESYSTEM, blob_storage, storage
+from cnr.settings.types import FILESYSTEM, blob_storage, storage
 from cnr.store.base import StoreRefused
 from cnr.store.migration import Migrator, Tally, survey
 from cnr.store.open import Stores, open_store

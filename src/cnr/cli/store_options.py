@@ -10,8 +10,9 @@ import click
 
 from cnr.app import POOL_THREADS, access_control, open_registry, open_stores
 from cnr.auth.access_control import AccessControl
-from cnr.config import Config, ConfigError, table
+from cnr.config import Config, table
 from cnr.registry.registry import Registry
+from cnr.settings.setting import ConfigError
 from cnr.store.base import StoreRefused
 from cnr.store.open import Stores
 

@@ -17,9 +17,10 @@ import uvloop
 from cnr.cli.failures import sentence
 from cnr.cli.listening import BACKLOG
 from cnr.cli.prefork import READY, Report
-from cnr.config import Config, ConfigError
+from cnr.config import Config
 from cnr.http.application import Application
 from cnr.http.guarded import GuardedProtocol
+from cnr.settings.setting import ConfigError
 from cnr.store.base import StoreRefused
 
 GRACE_S: Final = 7

@@ -1,0 +1,1 @@
+"""The table of settings, one module per subject; cnr.config puts them together."""

@@ -1,0 +1,84 @@
+"""Settings of what a request may send."""
+
+from typing import Final
+
+from cnr.domain.limits import Limits
+from cnr.settings import types
+from cnr.settings.setting import Setting
+
+_DEFAULTS: Final = Limits()
+
+LIMITS: Final = (
+    Setting(
+        "max_json_body",
+        types.size,
+        types.size_text(_DEFAULTS.json_body_bytes),
+        ("CNR_MAX_JSON_BODY",),
+        "--max-json-body",
+        "Largest JSON body.",
+    ),
+    Setting(
+        "max_form_body",
+        types.size,
+        types.size_text(_DEFAULTS.form_body_bytes),
+        ("CNR_MAX_FORM_BODY",),
+        "--max-form-body",
+        "Largest form.",
+    ),
+    Setting(
+        "body_timeout",
+        types.whole(1, 86400),
+        "120",
+        ("CNR_BODY_TIMEOUT",),
+        "--body-timeout",
+        "Seconds without a byte after which a body is given up.",
+    ),
+    Setting(
+        "max_package",
+        types.size,
+        types.size_text(_DEFAULTS.compressed_bytes),
+        ("CNR_MAX_PACKAGE",),
+        "--max-package",
+        "Largest package, compressed.",
+    ),
+    Setting(
+        "max_unpacked",
+        types.size,
+        types.size_text(_DEFAULTS.unpacked_bytes),
+        ("CNR_MAX_UNPACKED",),
+        "--max-unpacked",
+        "Largest package, unpacked.",
+    ),
+    Setting(
+        "max_members",
+        types.whole(1, 10**9),
+        str(_DEFAULTS.members),
+        ("CNR_MAX_MEMBERS",),
+        "--max-members",
+        "Most files and folders in a package.",
+    ),
+    Setting(
+        "max_ratio",
+        types.whole(1, 10**6),
+        str(_DEFAULTS.ratio),
+        ("CNR_MAX_RATIO",),
+        "--max-ratio",
+        "Highest ratio of a package's unpacked to its compressed size.",
+    ),
+    Setting(
+        "max_chart_file",
+        types.size,
+        types.size_text(_DEFAULTS.chart_file_bytes),
+        ("CNR_MAX_CHART_FILE",),
+        "--max-chart-file",
+        "Largest file of a helm chart.",
+    ),
+    Setting(
+        "max_metadata",
+        types.size,
+        types.size_text(_DEFAULTS.metadata_bytes),
+        ("CNR_MAX_METADATA",),
+        "--max-metadata",
+        "Largest metadata of a push.",
+    ),
+)

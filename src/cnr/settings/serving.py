@@ -1,0 +1,88 @@
+"""Settings of the server: where it listens, what it says about itself and others."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cnr.settings import types
+from cnr.settings.setting import Setting
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def _cores(above: Mapping[str, Any]) -> str:
+    # Not os.cpu_count(): a container or taskset may leave us fewer.
+    return str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+SERVING: Final = (
+    Setting(
+        "host",
+        types.plain,
+        "127.0.0.1",
+        ("HOST",),
+        "--host",
+        "Address to listen on; 0.0.0.0 opens the server to the network.",
+    ),
+    Setting("port", types.whole(0, 65535), "5000", ("PORT",), "--port", "Port to listen on; 0 takes a free one."),
+    Setting(
+        "workers", types.whole(1, 256), _cores, ("WORKERS",), "--workers", "Worker processes.", "the number of cores"
+    ),
+    Setting(
+        "public_url",
+        types.public_url,
+        "",
+        ("CNR_URI", "APPR_URI"),
+        "--public-url",
+        "The address clients reach this server under, for the discovery page; else the Host header of a request.",
+    ),
+    Setting(
+        "trusted_proxies",
+        types.networks,
+        "",
+        ("CNR_TRUSTED_PROXIES",),
+        "--trusted-proxies",
+        "Addresses or networks, with commas, whose X-Forwarded-Proto and X-Forwarded-For are believed.",
+    ),
+    Setting(
+        "helm_path",
+        types.path_segment,
+        "/helm",
+        ("CNR_HELM_PATH",),
+        "--helm-path",
+        "The path of the classic Helm repository and the ChartMuseum API.",
+    ),
+    Setting(
+        "helm_hosts",
+        types.host_names,
+        "",
+        ("CNR_HELM_HOSTS",),
+        "--helm-hosts",
+        "Host names, with commas, that have the classic Helm repository and the ChartMuseum API at their root, too.",
+    ),
+    Setting(
+        "app_env",
+        types.plain,
+        "production",
+        ("APP_ENV",),
+        None,
+        "development: the log level is debug by default. Answers never show more.",
+    ),
+    Setting(
+        "access_log",
+        types.plain,
+        "stdout",
+        ("CNR_ACCESS_LOG",),
+        "--access-log",
+        "One JSON line per request to stdout, stderr or a file to append to; off for none.",
+    ),
+    Setting(
+        "log_level",
+        types.one_of(*LOG_LEVELS),
+        lambda above: "debug" if above["app_env"] == "development" else "info",
+        ("CNR_LOG_LEVEL",),
+        "--log-level",
+        f"What else is logged, to stderr: {', '.join(LOG_LEVELS)}.",
+        "info",
+    ),
+)
