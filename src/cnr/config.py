@@ -24,6 +24,7 @@ from cnr.settings.rules import RULES
 from cnr.settings.serving import SERVING
 from cnr.settings.setting import ConfigError, Setting
 from cnr.settings.storage import STORAGE
+from cnr.settings.traffic import TRAFFIC
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +50,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     app_env: str
     access_log: str
     log_level: str
+    header_timeout: int
+    keep_alive_timeout: int
+    write_timeout: int
+    max_connections: int
+    max_connections_per_address: int
+    rate_per_address: float | None
+    write_rate_per_address: float | None
+    rate_per_caller: float | None
+    write_rate_per_caller: float | None
+    rate_burst: int
+    login_failures: int
     max_json_body: int
     max_form_body: int
     body_timeout: int
@@ -146,4 +158,4 @@ def _shown_default(setting: Setting) -> str:
     return setting.default_text or (setting.default if isinstance(setting.default, str) else "")
 
 
-SETTINGS: Final = (*STORAGE, *SERVING, *LIMITS, *RULES, *ACCOUNTS)
+SETTINGS: Final = (*STORAGE, *SERVING, *TRAFFIC, *LIMITS, *RULES, *ACCOUNTS)
