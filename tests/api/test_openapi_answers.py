@@ -148,7 +148,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield Server(cnr_api.adapter(registry, fields, site, OpenAuthority().authorize), plan)
 
 
-async def check(name: str, password: str) -> None:
+async def check(name: str, password: str, address: str) -> None:
     """Every login is good."""
 
 

@@ -15,6 +15,7 @@ from cnr.api.docs_page import Docs
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel, parse_release
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
 from cnr.registry.registry import Registry
@@ -24,7 +25,14 @@ BASIC: Final = 'Basic realm="cnr", charset="UTF-8"'
 PREFIXES = ("", "/cnr")
 
 
-def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Authorize) -> Adapter:
+def adapter(
+    registry: Registry,
+    fields: FieldReader,
+    site: Site,
+    authorize: Authorize,
+    *,
+    admission: Admission | None = None,
+) -> Adapter:
     """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials."""
     api = CnrApi(registry, fields)
     docs = Docs()
@@ -40,6 +48,7 @@ def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Auth
         challenge=lambda request, error, access: BASIC,
         codes=CODES,
         headers=((b"access-control-allow-origin", b"*"), (b"x-content-type-options", b"nosniff")),
+        admission=admission,
     )
 
 

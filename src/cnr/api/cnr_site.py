@@ -16,6 +16,7 @@ from cnr.api import cnr_messages as messages
 from cnr.api.cnr_fields import FieldReader
 from cnr.domain.errors import InvalidUsage
 from cnr.http.addresses import base_of
+from cnr.http.admission import address_of
 from cnr.http.json_response import json_response, pretty_response
 from cnr.http.routes import Route, Router
 
@@ -41,8 +42,8 @@ _PAGE = """<!DOCTYPE html>
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-Check = Callable[[str, str], Awaitable[object]]
-"""Raises Unauthorized unless this is a user and his password."""
+Check = Callable[[str, str, str], Awaitable[object]]
+"""Raises Unauthorized unless this is a user and his password, shown at this address; TooManyFailures."""
 
 
 class Site:
@@ -104,7 +105,7 @@ class Site:
             raise InvalidUsage('a login is {"user": {"username": …, "password": …}}, neither of them empty')
         if ":" in name:
             raise InvalidUsage("a user name has no colon")
-        await self._check(name, password)
+        await self._check(name, password, address_of(request.scope))
         token = base64.b64encode(f"{name}:{password}".encode()).decode()
         return json_response(messages.Token(f"basic {token}"))
 

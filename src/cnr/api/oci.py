@@ -17,6 +17,7 @@ from cnr.auth.token_service import TokenService
 from cnr.domain.errors import InvalidName
 from cnr.domain.names import Repository, parse_repository
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
 from cnr.registry.registry import Registry
@@ -33,6 +34,7 @@ def adapter(
     tokens: TokenService | None = None,
     scheme: Scheme = "bearer",
     public_url: str = "",
+    admission: Admission | None = None,
 ) -> Adapter:
     """The OCI API as an ASGI application. `stall_s`: seconds after which a body that stands still is given up.
 
@@ -58,6 +60,7 @@ def adapter(
         challenge=challenge(scheme, public_url),
         codes=CODES,
         headers=(VERSION_HEADER,),
+        admission=admission,
     )
 
 

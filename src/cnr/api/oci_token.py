@@ -11,6 +11,7 @@ from cnr.auth.bearer import LIFETIME_S
 from cnr.auth.scopes import parse_scopes
 from cnr.auth.token_service import Issued, TokenService
 from cnr.domain.errors import InvalidUsage
+from cnr.http.admission import address_of
 from cnr.http.body import body_chunks
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
@@ -38,6 +39,7 @@ class TokenRoutes:
             request.headers.get("authorization"),
             parse_scopes(query.getlist("scope")),
             offline=query.get("offline_token") == "true",
+            address=address_of(request.scope),
         )
         return _answer(issued)
 
@@ -48,7 +50,8 @@ class TokenRoutes:
         match given.get("grant_type"):
             case "password":
                 name, password = given.get("username", ""), given.get("password", "")
-                return _answer(await self._service.for_password(name, password, scopes))
+                address = address_of(request.scope)
+                return _answer(await self._service.for_password(name, password, scopes, address=address))
             case "refresh_token":
                 return _answer(await self._service.for_refresh(given.get("refresh_token", ""), scopes))
         raise InvalidUsage("grant_type is password or refresh_token")

@@ -46,7 +46,7 @@ class AccountAuthority:
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
             return Grant(sees=_nothing, has=_nothing)
-        caller = await self._callers.of(headers.get("authorization"))
+        caller = await self._callers.of(headers.get("authorization"), access.address)
         if access.action not in _READING:
             _refuse_other_sites(headers)
         match access.action:

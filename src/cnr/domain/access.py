@@ -19,12 +19,14 @@ Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
 class Access:
     """`action` on `repository`; None where the route names none (lists, search), or no repository can be named so.
 
-    `path` is where the right must be held, where that is not the repository's own.
+    `path` is where the right must be held, where that is not the repository's own. `address` is where the request came
+    from, as far as that is known.
     """
 
     repository: Repository | None
     action: Action
     path: Path | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

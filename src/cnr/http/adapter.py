@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from cnr.domain.access import Access, Grant
 from cnr.domain.account import Path
-from cnr.domain.errors import CnrError, OutcomeUnknown, Unauthorized
+from cnr.domain.errors import CnrError, OutcomeUnknown, TooManyRequests, Unauthorized
 from cnr.domain.names import Repository
+from cnr.http.admission import Admission, address_of
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
 
@@ -58,6 +59,7 @@ class Adapter:
         place: Callable[[Mapping[str, str]], Path | None] = place_of_repository,
         codes: Codes,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        admission: Admission | None = None,
     ) -> None:
         self.router = router
         self._errors = errors
@@ -68,6 +70,7 @@ class Adapter:
         self._place = place
         self._codes = codes
         self._headers = tuple(headers)
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -78,16 +81,22 @@ class Adapter:
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         method, path = scope["method"], _path(scope)
         try:
+            if self._admission is not None:
+                self._admission.arrived(scope)
             route, values = self.router.match(method, path)
+        except TooManyRequests as exc:
+            return self._failure(exc, scope)
         except RouteNotFound:
             return self._render(404, self._codes.route_not_found, "there is nothing at this address", {"path": path})
         except MethodNotAllowed as exc:
             return self._other_method(method, exc.allow)
         scope["route"] = route.path
         request = Request(scope, receive)
-        access = Access(self._locate(values), route.action, self._place(values))
+        access = Access(self._locate(values), route.action, self._place(values), address_of(scope))
         try:
-            scope["grant"] = await self._authorize(request.headers, access)
+            scope["grant"] = grant = await self._authorize(request.headers, access)
+            if self._admission is not None:
+                self._admission.known(scope, grant.user)
             return await _run(route, request, values)
         except Unauthorized as exc:
             return self._unauthorized(exc, request, access)
@@ -124,7 +133,7 @@ class Adapter:
             _log_failure(scope)
         response = self._render(entry.status, entry.code, error.message, error.details)
         if entry.retry_after_s is not None:
-            response.headers["Retry-After"] = str(entry.retry_after_s)
+            response.headers["Retry-After"] = str(error.details.get("retry_after_s", entry.retry_after_s))
         return response
 
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cnr.http.addresses import Networks, party
+from cnr.domain.addresses import Networks, party
 
 REFUSED_AT_ONCE: Final = 256
 """Refused connections that may wait for their answer; others are cut off without one."""

@@ -1,6 +1,6 @@
 import pytest
 
-from cnr.http.addresses import Networks, party
+from cnr.domain.addresses import Networks, party
 
 
 @pytest.mark.parametrize(
