@@ -53,7 +53,7 @@ async def test_a_trickle_of_headers_does_not_win_time(serve: Serve) -> None:
 
 @pytest.mark.parametrize("piece", [b"X-N: %b\r\n" % (b"x" * 1000), b"x" * 1000])
 async def test_an_endless_head_is_refused(piece: bytes, serve: Serve) -> None:
-    async with serve(HELLO) as port:
+    async with serve(HELLO, head_s=30.0) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nX-Long: ")
         answer = b""
