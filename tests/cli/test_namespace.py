@@ -22,13 +22,32 @@ def test_what_is_set_is_shown(on: Run) -> None:
         "force": True,
         "untagged_after": None,
         "visibility": "private",
+        "max_tags": None,
+        "max_bytes": None,
+        "used": {"tags": 0, "bytes": 0},
         "set": {},
     }
     flags = ("--immutability", "none", "--no-force", "--untagged-after", "30d", "--visibility", "public")
     done = on("set", "ns", *flags, "--output", "json").json
     own = {"immutability": "none", "force": False, "untagged_after": 2_592_000, "visibility": "public"}
-    assert done == {"path": "ns", **own, "set": own}
-    assert on("show", "ns/app", "--output", "json").json == {"path": "ns/app", **own, "set": {}}
+    none = {"max_tags": None, "max_bytes": None, "used": {"tags": 0, "bytes": 0}}
+    assert done == {"path": "ns", **own, **none, "set": own}
+    assert on("show", "ns/app", "--output", "json").json == {"path": "ns/app", **own, **none, "set": {}}
+
+
+def test_quotas(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = on("set", "ns", "--max-tags", "100", "--max-bytes", "2GiB", "--output", "json").json
+    assert (found["max_tags"], found["max_bytes"]) == (100, 2 << 30)
+    assert found["set"] == {"max_tags": 100, "max_bytes": 2 << 30}
+    assert "max-bytes       2,147,483,648 (0 used)  set here" in on("show", "ns").out
+    # of a namespace; a repository in it has none of its own
+    assert on("show", "ns/app", "--output", "json").json["max_tags"] is None
+    monkeypatch.setenv("CNR_MAX_TAGS_PER_NAMESPACE", "7")
+    assert on("show", "other", "--output", "json").json["max_tags"] == 7
+    assert on("set", "other", "--max-tags", "off", "--output", "json").json["max_tags"] is None
+    assert on("set", "ns", "--unset", "max-tags", "--output", "json").json["max_tags"] == 7
+    for wrong in (("--max-tags", "x"), ("--max-tags", "-1"), ("--max-bytes", "2 miles")):
+        assert on("set", "ns", *wrong).code == 2
 
 
 def test_a_repository_s_rule_wins_and_is_taken_back(on: Run) -> None:
@@ -52,6 +71,8 @@ def test_it_says_where_a_rule_comes_from(on: Run, monkeypatch: pytest.MonkeyPatc
         ["force", "not", "allowed", "from", "above"],
         ["untagged-after", "90", "s", "from", "above"],
         ["visibility", "private", "from", "above"],
+        ["max-tags", "any", "(0", "used)", "from", "above"],
+        ["max-bytes", "any", "(0", "used)", "from", "above"],
     ]
 
 

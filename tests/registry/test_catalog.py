@@ -379,6 +379,6 @@ async def test_views_that_are_deleted_while_in_use_are_built_anew(store: MemoryR
     assert await catalog.names() == [APP]
     await store.write(tag("2.0.0"), release())
     assert await catalog.default(APP) == "2.0.0"
-    assert view_files(tmp_path)[0].name == "views-2.sqlite"
+    assert view_files(tmp_path)[0].name == "views-3.sqlite"
     await catalog.close()
     await views.close()

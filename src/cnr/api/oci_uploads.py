@@ -17,9 +17,6 @@ from cnr.http.routes import Route
 from cnr.registry.registry import Registry
 from cnr.registry.uploads import Upload
 
-BLOB_LIMIT: Final = 1 << 62
-"""Bytes of a blob: the disk decides."""
-
 _CONTENT_RANGE: Final = re.compile(r"(?:bytes )?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
 _ALGORITHMS: Final = ("sha256", "sha512")
 
@@ -55,7 +52,7 @@ class UploadRoutes:
                 return _created(repository, digest)
         elif "digest" in query:
             digest = parse_digest(query["digest"])
-            await self._uploads.take(repository, digest, self._body(request))
+            await self._uploads.take(repository, digest, self._body(request), length=_length(request))
             return _created(repository, digest)
         return _progress(repository, await self._uploads.begin(repository), 202)
 
@@ -79,7 +76,9 @@ class UploadRoutes:
 
     async def append(self, request: Request, name: str, reference: str) -> Response:
         repository = writable(name)
-        upload = await self._uploads.append(repository, reference, self._body(request), at=_offset(request))
+        upload = await self._uploads.append(
+            repository, reference, self._body(request), at=_offset(request), length=_length(request)
+        )
         return _progress(repository, upload, 202)
 
     async def finish(self, request: Request, name: str, reference: str) -> Response:
@@ -87,7 +86,9 @@ class UploadRoutes:
         if "digest" not in request.query_params:
             raise InvalidDigest("the end of an upload needs ?digest= of the whole blob")
         digest = parse_digest(request.query_params["digest"])
-        await self._uploads.finish(repository, reference, digest, self._body(request), at=_offset(request))
+        await self._uploads.finish(
+            repository, reference, digest, self._body(request), at=_offset(request), length=_length(request)
+        )
         return _created(repository, digest)
 
     async def cancel(self, request: Request, name: str, reference: str) -> Response:
@@ -95,7 +96,7 @@ class UploadRoutes:
         return Response(status_code=204)
 
     def _body(self, request: Request) -> AsyncIterator[bytes]:
-        return body_chunks(request, limit=BLOB_LIMIT, stall_s=self._stall_s)
+        return body_chunks(request, limit=self._registry.limits.blob_bytes, stall_s=self._stall_s)
 
 
 def _offset(request: Request) -> int | None:
@@ -111,6 +112,12 @@ def _offset(request: Request) -> int | None:
     if last + 1 < first or (length is not None and length.isdecimal() and int(length[:20]) != last - first + 1):
         raise InvalidSize("Content-Range and Content-Length contradict one another")
     return first
+
+
+def _length(request: Request) -> int:
+    """Bytes that the request says it brings; 0 where it does not say."""
+    length = request.headers.get("content-length", "")
+    return int(length[:20]) if length.isdecimal() else 0
 
 
 def _progress(repository: Repository, upload: Upload, status: int) -> Response:

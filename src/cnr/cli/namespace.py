@@ -1,6 +1,6 @@
 """`cnr namespace`: the rules of a namespace or a repository. Works on the store itself, beside a running server."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from cnr.cli.output import emit, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry
 from cnr.domain.names import parse_repository
-from cnr.domain.policy import IMMUTABILITIES, VISIBILITIES, Policy
+from cnr.domain.policy import IMMUTABILITIES, UNLIMITED, VISIBILITIES
 from cnr.registry.registry import Registry
 from cnr.settings import types
 from cnr.store.records import PolicyRecord
 
-_FIELDS: Final = ("immutability", "force", "untagged_after", "visibility")
+_QUOTAS: Final = ("max_tags", "max_bytes")
+_FIELDS: Final = ("immutability", "force", "untagged_after", "visibility", *_QUOTAS)
 _OUTPUT = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the rules."
 )
@@ -47,6 +48,23 @@ class Age(click.ParamType[int | str]):
             self.fail(f"{value!r}: use a number of seconds, 12h, 30d or never", param, ctx)
 
 
+class Limit(click.ParamType[int | str]):
+    """A number of things or bytes, as `parse` reads it, or `off`."""
+
+    name = "limit"
+
+    def __init__(self, parse: Callable[[str], int | None]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises click.BadParameter."""
+        try:
+            found = self._parse(str(value))
+        except ValueError as exc:
+            self.fail(f"{value!r}: {exc}", param, ctx)
+        return "off" if found is None else found
+
+
 @click.group("namespace")
 def command() -> None:
     """Show and set the rules of a namespace or a repository.
@@ -64,7 +82,7 @@ def show(path: str, output: str, **flags: str | None) -> None:
     """Show the rules, and which of them are set for exactly this namespace or repository."""
 
     async def work(registry: Registry) -> dict[str, Any]:
-        return _rules(path, await registry.policies.at(path), await registry.policies.own(path))
+        return await _rules(registry, path)
 
     found = with_registry(load(flags), work)
     emit(output, found, lambda: _text(found))
@@ -82,6 +100,12 @@ def show(path: str, output: str, **flags: str | None) -> None:
 )
 @click.option("--visibility", type=click.Choice(VISIBILITIES), help="Who may pull: anybody, or who has a right to.")
 @click.option(
+    "--max-tags", metavar="NUMBER", type=Limit(types.count_or_off), help="Most tags at this path and below it, or off."
+)
+@click.option(
+    "--max-bytes", metavar="SIZE", type=Limit(types.size_or_off), help="Most bytes at this path and below it, or off."
+)
+@click.option(
     "--unset",
     type=click.Choice([field.replace("_", "-") for field in _FIELDS]),
     multiple=True,
@@ -95,6 +119,8 @@ def set_rules(
     force: bool | None,
     untagged_after: Any,
     visibility: Any,
+    max_tags: Any,
+    max_bytes: Any,
     unset: tuple[str, ...],
     output: str,
     **flags: str | None,
@@ -111,6 +137,8 @@ def set_rules(
         "force": force,
         "untagged_after": untagged_after,
         "visibility": visibility,
+        "max_tags": max_tags,
+        "max_bytes": max_bytes,
     }
     wanted = {field: value for field, value in given.items() if value is not None}
     taken = {field.replace("-", "_"): None for field in unset}
@@ -118,7 +146,8 @@ def set_rules(
         raise click.UsageError(f"--unset {min(both).replace('_', '-')} contradicts the value that is given for it")
     if not wanted and not taken:
         raise click.UsageError(
-            "there is nothing to set: give --immutability, --force, --untagged-after, --visibility or --unset"
+            "there is nothing to set: give --immutability, --force, --untagged-after, --visibility, --max-tags,"
+            " --max-bytes or --unset"
         )
 
     async def work(registry: Registry) -> dict[str, Any]:
@@ -126,14 +155,20 @@ def set_rules(
             return replace(before, **wanted, **taken)
 
         await registry.policies.change(path, change)
-        return _rules(path, await registry.policies.at(path), await registry.policies.own(path))
+        return await _rules(registry, path)
 
     found = with_registry(load(flags), work)
     emit(output, found, lambda: _text(found))
 
 
-def _rules(path: str, policy: Policy, own: PolicyRecord) -> dict[str, Any]:
-    """As JSON; `untagged_after` in seconds, null for never. `set` are those of exactly this path."""
+async def _rules(registry: Registry, path: str) -> dict[str, Any]:
+    """As JSON; `untagged_after` in seconds, null for never; a quota is null where there is none for exactly this path.
+
+    `set` are those of exactly this path. `used` is what the quotas count, at this path and below it.
+    """
+    policy, own = await registry.policies.at(path), await registry.policies.own(path)
+    quota = (await registry.policies.quotas(path)).get(path, UNLIMITED)
+    used = await registry.catalog.use(path)
     after = policy.untagged_after
     return {
         "path": path,
@@ -141,6 +176,9 @@ def _rules(path: str, policy: Policy, own: PolicyRecord) -> dict[str, Any]:
         "force": policy.may_force,
         "untagged_after": None if after is None else int(after.total_seconds()),
         "visibility": policy.visibility,
+        "max_tags": quota.max_tags,
+        "max_bytes": quota.max_bytes,
+        "used": {"tags": used.tags, "bytes": used.bytes},
         "set": {field: getattr(own, field) for field in _FIELDS if getattr(own, field) is not None},
     }
 
@@ -152,6 +190,9 @@ def _text(rules: Mapping[str, Any]) -> str:
         "untagged_after": "never" if rules["untagged_after"] is None else f"{rules['untagged_after']} s",
     }
     shown["visibility"] = rules["visibility"]
+    for field in _QUOTAS:
+        limit, used = rules[field], rules["used"][field.removeprefix("max_")]
+        shown[field] = f"{'any' if limit is None else f'{limit:,}'} ({used:,} used)"
     rows = [
         [field.replace("_", "-"), value, "set here" if field in rules["set"] else "from above"]
         for field, value in shown.items()

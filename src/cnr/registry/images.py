@@ -28,6 +28,7 @@ from cnr.domain.version import is_version, order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.policies import Policies
+from cnr.registry.quotas import Quotas
 from cnr.registry.references import INDEXES, Pushed, References
 from cnr.registry.release import FactsGone
 from cnr.registry.retag import Retagger, Wanted
@@ -89,25 +90,29 @@ class Images:
         self._manifests = manifests
         self._references = references
         self._retag = retag
+        self._quotas = Quotas(core, policies)
 
     async def put(self, repository: Repository, pushed: Pushed, tag: Tag) -> None:
         """Store a manifest and point `tag` at it.
 
-        Raises ReferenceMissing and Immutable before anything is written, and RecordFull.
+        Raises ReferenceMissing, Immutable and QuotaExceeded before anything is written, and RecordFull.
         """
         await self._references.require(repository, pushed.manifest)
         wanted = await self._plan(repository, pushed, tag)
+        await self._require_room(repository, pushed, tag)
         await self._point(repository, pushed, wanted, await self._store(repository, pushed, durable=False))
 
     async def put_by_digest(self, repository: Repository, pushed: Pushed, tags: Sequence[Tag]) -> list[Tag]:
         """Store a manifest and point all `tags` at it that may move: each is its own swap. Returns those.
 
-        Raises ReferenceMissing before anything is written.
+        Raises ReferenceMissing and QuotaExceeded before anything is written.
         """
         await self._references.require(repository, pushed.manifest)
+        await self._require_room(repository, pushed)
         wanted: list[Wanted] = []
         for tag in dict.fromkeys(tags):
             with suppress(Denied):
+                await self._quotas.require_room(repository, tag=tag)
                 wanted.append(await self._plan(repository, pushed, tag))
         stored = await self._store(repository, pushed, durable=True)
         moved = []
@@ -116,6 +121,10 @@ class Images:
                 await self._point(repository, pushed, each, stored)
                 moved.append(each.tag)
         return moved
+
+    async def _require_room(self, repository: Repository, pushed: Pushed, tag: Tag | None = None) -> None:
+        size, digest = len(pushed.data), pushed.digest
+        await self._quotas.require_room(repository, tag=tag, size=size, manifest=digest)
 
     async def _plan(self, repository: Repository, pushed: Pushed, tag: Tag) -> Wanted:
         record = await self._manifests.get(repository, pushed.digest)

@@ -21,6 +21,7 @@ from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
 from cnr.registry.policies import Policies
+from cnr.registry.quotas import Quotas
 from cnr.registry.release import PLACEHOLDER, Composer, FactsGone, Formats, Recipe
 from cnr.registry.tags import Tags
 from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag, TagRecord
@@ -42,6 +43,7 @@ class Publisher:
         self._blobs = blobs
         self._manifests = manifests
         self._composer = composer
+        self._quotas = Quotas(core, policies)
         self._contents = Contents(core, blobs)
 
     async def publish(
@@ -59,7 +61,7 @@ class Publisher:
 
         `created_at` is now unless given (an import keeps the old time). Raises InvalidArchive, TooLarge,
         ReleaseExists (this release has this format, and `force` is not given or not allowed), ReleaseRetired,
-        NameTaken, RecordFull.
+        NameTaken, RecordFull, QuotaExceeded.
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
@@ -75,6 +77,8 @@ class Publisher:
         likely = _entry(push, PLACEHOLDER, _own(push), metadata)
         policy = await self._policies.of(package.repository)
         await self._composer.check(package, release, _with(push, likely, force, policy), policy)
+        size, digest = push.contents.size, push.contents.digest
+        await self._quotas.require_room(package.repository, tag=tag_of(release), size=size, blob=digest)
         before, entry = await self._commit(push, metadata, force, policy)
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)
