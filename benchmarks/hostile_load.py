@@ -1,9 +1,9 @@
 """What others notice while somebody attacks: how long a show takes, and what memory the server keeps afterwards.
 
-Three attacks one after the other on one server: 2,000 connections that send a byte now and then, 10,000 uploads
-that are begun and left, 500 manifests of 4 MiB side by side. Bar: 99 of 100 shows are answered in 200 ms, measured by one client
-that asks all the time; and what the server holds at the end is at most 100 MiB more than before. The clients are on the
-same machine and take processor time from the server.
+Three attacks one after the other on one server: 2,000 connections that send a byte now and then or read nothing, 10,000
+uploads that are begun and left, 500 manifests of 4 MiB side by side. Bar: 99 of 100 shows are answered in 200 ms,
+measured by one client that asks all the time; and what the server holds at the end is at most 100 MiB more than before.
+The clients are on the same machine and take processor time from the server.
 """
 
 import asyncio
