@@ -204,6 +204,18 @@ class BlobAddresses(Protocol):
 
 
 @runtime_checkable
+class HeadBeside(Protocol):
+    """A RecordStore far away, which answers two questions in the time of one."""
+
+    async def get_and_head(self, key: str) -> tuple[Record | None, Cursor]:
+        """What `get` (None: there is no record) and `head` say, asked at the same time and each as good as alone.
+
+        They need not be of one moment. Raises StoreUnavailable.
+        """
+        ...
+
+
+@runtime_checkable
 class Clocked(Protocol):
     """A RecordStore with a clock of its own, which all its servers then go by."""
 
