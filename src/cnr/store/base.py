@@ -224,6 +224,15 @@ class Clocked(Protocol):
         ...
 
 
+@runtime_checkable
+class Reachable(Protocol):
+    """A BlobStore that can be away while the records are there."""
+
+    async def reach(self) -> None:
+        """Raises StoreUnavailable while it does not serve this process."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """Something that an operator may want to know of a store: what it keeps, where it ends.
