@@ -9,6 +9,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import Final, Literal, NewType, Protocol, runtime_checkable
 
+from cnr.domain.errors import StoreUnavailable
+
 VALUE_LIMIT: Final = 512 * 1024
 """Bytes that a record's value may have."""
 KEY_LIMIT: Final = 512
@@ -80,6 +82,10 @@ class Record:
     key: str
     value: bytes
     version: Version
+
+
+class NoRoom(StoreUnavailable):
+    """The engine takes no writes until its operator has made room, and goes on to be read. Nothing was changed."""
 
 
 class RecordStore(Protocol):

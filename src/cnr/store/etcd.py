@@ -18,6 +18,7 @@ from cnr.store.base import (
     Absent,
     Cursor,
     Fact,
+    NoRoom,
     Record,
     RecordNotFound,
     RecordTooLarge,
@@ -87,7 +88,7 @@ class EtcdRecords:
         try:
             await self._feed.begin()
         except SpaceExceeded:
-            raise StoreUnavailable(_FULL) from None
+            raise NoRoom(_FULL) from None
         for fact in await self.inspect():
             if fact.warning:
                 _log.warning("%s: %s", self.cluster.address, fact.warning)
@@ -163,7 +164,7 @@ class EtcdRecords:
             raise RecordTooLarge("larger than this etcd takes: see --max-request-bytes") from None
         except SpaceExceeded:
             await self._check_unchanged(key, expect)
-            raise StoreUnavailable(_FULL) from None
+            raise NoRoom(_FULL) from None
         if not answer.succeeded:
             raise VersionConflict(key)
         return Version(answer.header.revision)
