@@ -168,7 +168,7 @@ def _make_spool(folder: Path) -> None:
 async def _bring_views_up(registry: Registry) -> None:
     """Begin at start what the first list would wait for: after an upgrade the views are built anew."""
     with suppress(StoreTrouble):
-        await registry.ready()
+        await registry.catalog.sync()
 
 
 def access_control(registry: Registry) -> AccessControl:

@@ -92,8 +92,7 @@ class CnrApi:
         return pretty_response(messages.Pushed())
 
     async def show(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
-        found = await self._registry.packages.find(readable(namespace, name), release, media_type)
-        channels = await self._registry.packages.channels_at(found.package, found.release)
+        found, channels = await self._registry.packages.shown(readable(namespace, name), release, media_type)
         return pretty_response(messages.show(found, list(channels)))
 
     async def manifests(self, request: Request, namespace: str, name: str, release: str) -> Response:
