@@ -21,6 +21,7 @@ ENTRIES = {
         "worker",
         "storage",
         "namespace",
+        "storage_deep",
         "storage_migrate",
         "storage_upgrade",
         "import_",
