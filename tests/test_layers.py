@@ -22,6 +22,7 @@ ENTRIES = {
         "storage",
         "namespace",
         "storage_deep",
+        "storage_forget",
         "storage_migrate",
         "storage_upgrade",
         "import_",

@@ -65,6 +65,39 @@ def test_a_flipped_bit_in_a_file(cnr: Run, folder: Path) -> None:
     assert all(each["remedy"] and each["means"] for each in found.json["findings"])
 
 
+@pytest.mark.parametrize("what", ["blobs", "manifests", "contents", "tags"])
+def test_what_is_forgotten_and_pushed_again_is_mended(cnr: Run, folder: Path, what: str) -> None:
+    """As the check advises: a record of each kind is damaged, forgotten, and comes back with its release."""
+    with closing(sqlite3.connect(folder / "records.sqlite")) as db:
+        for (key,) in db.execute("SELECT key FROM records WHERE key >= ? AND key < ?", (f"{what}/", f"{what}0")):
+            if what != "tags" or key.endswith("2.0.0"):
+                db.execute("UPDATE records SET value = substr(value, 1, 9) WHERE key = ?", (key,))
+        db.commit()
+    found = cnr(*deep(folder), "--output", "json").json
+    damaged = [each["where"] for each in found["findings"] if each["rule"] == 1 and each["where"].startswith(what)]
+    assert damaged
+    for key in damaged:
+        said = cnr("storage", "forget", key, "--yes", "--database-url", folder)
+        assert (said.code, said.out) == (0, f"{key} is forgotten.\n")
+    assert cnr("storage", "forget", damaged[0], "--yes", "--database-url", folder).code == 1
+
+    async def again(registry: Registry) -> None:
+        for release in RELEASES:
+            await registry.publisher.publish(APP, release, HELM, chart(release), force=True)
+        await registry.publisher.publish(APP, RELEASES[0], KPM, LARGE, force=True)
+
+    with_registry(load({"database_url": str(folder)}), again)
+    after = cnr(*deep(folder))
+    assert after.code == 0, after.out
+
+
+def test_what_is_not_forgotten(cnr: Run, folder: Path) -> None:
+    for words in (("meta/format", "--yes"), ("tags/ns!app/1.0.0",)):  # nobody says yes to the second
+        said = cnr("storage", "forget", *words, "--database-url", folder)
+        assert said.code != 0
+    assert cnr(*deep(folder)).code == 0
+
+
 def test_garbage_is_no_error(cnr: Run, folder: Path) -> None:
     (folder / "blobs" / "ab").mkdir(exist_ok=True)
     (folder / "blobs" / "ab" / ("ab" * 16)).write_bytes(b"left by a crash")

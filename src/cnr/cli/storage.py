@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from cnr.app import random_ids
-from cnr.cli import storage_deep, storage_migrate, storage_upgrade
+from cnr.cli import storage_deep, storage_forget, storage_migrate, storage_upgrade
 from cnr.cli.output import emit, printable, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry, with_stores
 from cnr.registry.core import TRUSTED_GRACE_US
@@ -24,6 +24,7 @@ def command() -> None:
     """Look after a store."""
 
 
+command.add_command(storage_forget.command)
 command.add_command(storage_migrate.command)
 command.add_command(storage_upgrade.command)
 

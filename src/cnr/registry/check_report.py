@@ -24,26 +24,27 @@ class Rule:
     remedy: str
 
 
+_FORGET = "cnr storage forget KEY, with the key that stands here, then push it again"
 _PUSH = "push it again with force, or restore the store from a backup"
 RULES: Final[dict[int, Rule]] = {
     1: Rule(
         "error",
         "Every record can be read: its key is built of legal parts, its value begins with a known format and decodes.",
         "the engine lost or changed bytes, or a program that is not cnr wrote there",
-        "restore the record from a backup; or delete it with the engine's own client, and push what it was again",
+        f"{_FORGET} with force; or restore the store from a backup",
     ),
     2: Rule(
         "error",
         "Every record carries the id of the write that made it.",
         "a program that is not cnr wrote the record; a writer whose answer is lost cannot tell what became of it",
-        "restore the record from a backup",
+        "push again what it belongs to, with force",
     ),
     3: Rule(
         "error",
         "The bytes of every blob and every manifest are there, have the size that their record says, and hash to "
         "their name.",
         "bytes are lost or were changed: whoever pulls this gets an error or, from local files, the wrong bytes",
-        "push what has it again after a DELETE of this digest, or restore the file from a backup",
+        f"put the right bytes back, if you have them (they hash to this digest); or {_FORGET}, with force",
     ),
     4: Rule(
         "error",
@@ -87,7 +88,7 @@ RULES: Final[dict[int, Rule]] = {
         "error",
         "Stored bytes are named by one record alone.",
         "deleting one of the two would take the bytes of the other",
-        "push one of the two again after a DELETE of it, and report this, it is a fault of the server",
+        f"{_FORGET}; and report this, it is a fault of the server",
     ),
     11: Rule(
         "error",
