@@ -14,8 +14,10 @@ from starlette.responses import HTMLResponse, Response
 from cnr import __version__
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_fields import FieldReader
+from cnr.domain.audit import Who
 from cnr.domain.errors import InvalidUsage
 from cnr.http.addresses import base_of
+from cnr.http.audited import note_claim, note_login
 from cnr.http.json_response import json_response, pretty_response
 from cnr.http.routes import Route, Router
 
@@ -41,8 +43,8 @@ _PAGE = """<!DOCTYPE html>
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-Check = Callable[[str, str], Awaitable[object]]
-"""Raises Unauthorized unless this is a user and his password."""
+Check = Callable[[str, str], Awaitable[Who]]
+"""Who has this name and password. Raises Unauthorized."""
 
 
 class Site:
@@ -66,7 +68,7 @@ class Site:
             Route("GET", "/test_error", self.test_error, "public"),
             Route("GET", "/healthz", self.alive, "public"),
             Route("GET", "/readyz", self.is_ready, "public"),
-            Route("POST", "/api/v1/users/login", self.login, "public"),
+            Route("POST", "/api/v1/users/login", self.login, "public", login=True),
         ]
 
     def describe(self, router: Router) -> None:
@@ -104,7 +106,8 @@ class Site:
             raise InvalidUsage('a login is {"user": {"username": …, "password": …}}, neither of them empty')
         if ":" in name:
             raise InvalidUsage("a user name has no colon")
-        await self._check(name, password)
+        note_claim(request, name)
+        note_login(request, await self._check(name, password))
         token = base64.b64encode(f"{name}:{password}".encode()).decode()
         return json_response(messages.Token(f"basic {token}"))
 

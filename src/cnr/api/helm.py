@@ -14,6 +14,7 @@ from cnr.api.helm_index import IndexRoutes
 from cnr.api.helm_names import locate, place
 from cnr.api.helm_router import HelmRouter
 from cnr.api.helm_uploads import UploadRoutes
+from cnr.domain.audit import Record
 from cnr.http.adapter import Adapter, Authorize
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
@@ -30,7 +31,9 @@ _PAGE: Final = """<!DOCTYPE html>
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-def adapter(registry: Registry, authorize: Authorize, *, context_path: str, stall_s: float) -> ASGIApp:
+def adapter(
+    registry: Registry, authorize: Authorize, *, context_path: str, stall_s: float, record: Record | None = None
+) -> ASGIApp:
     """Both as one ASGI application below `context_path` (may be empty). Pages of other sites may read the API only."""
     routes = [
         Route("GET", "/", page, "public"),
@@ -51,6 +54,8 @@ def adapter(registry: Registry, authorize: Authorize, *, context_path: str, stal
         challenge=lambda request, error, access: 'Basic realm="ChartMuseum"',
         codes=CODES,
         headers=(NOSNIFF,),
+        protocol="helm",
+        record=record,
     )
     return _OpenApi(inner, f"{context_path}/api/")
 

@@ -12,8 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from cnr.domain.access import Access, Grant
 from cnr.domain.account import Path
-from cnr.domain.errors import CnrError, OutcomeUnknown, Unauthorized
+from cnr.domain.audit import Record
+from cnr.domain.errors import CnrError, OutcomeUnknown, ReadOnly, Unauthorized
 from cnr.domain.names import Repository
+from cnr.http.audited import Failure, Matched, event_of
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
 
@@ -44,7 +46,10 @@ _log = logging.getLogger("cnr.http")
 
 
 class Adapter:
-    """One protocol as an ASGI application. Every route passes `authorize` before its handler runs."""
+    """One protocol as an ASGI application. Every route passes `authorize` before its handler runs.
+
+    `record` gets what the audit log says of changes, logins and denials, before they are answered.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,8 @@ class Adapter:
         place: Callable[[Mapping[str, str]], Path | None] = place_of_repository,
         codes: Codes,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        protocol: str = "",
+        record: Record | None = None,
     ) -> None:
         self.router = router
         self._errors = errors
@@ -68,10 +75,16 @@ class Adapter:
         self._place = place
         self._codes = codes
         self._headers = tuple(headers)
+        self._protocol = protocol
+        self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         response = await self._answer(scope, receive)
+        if self._record is not None:
+            event = event_of(scope, protocol=self._protocol, status=response.status_code)
+            if event is not None:
+                self._record(event)
         response.raw_headers.extend(self._headers)
         await response(scope, receive, send)
 
@@ -85,7 +98,8 @@ class Adapter:
             return self._other_method(method, exc.allow)
         scope["route"] = route.path
         request = Request(scope, receive)
-        access = Access(self._locate(values), route.action, self._place(values))
+        access = Access(self._locate(values), route.action, self._place(values), route.changes)
+        scope["matched"] = Matched(route, access, values)
         try:
             scope["grant"] = await self._authorize(request.headers, access)
             return await _run(route, request, values)
@@ -101,6 +115,7 @@ class Adapter:
             return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"), scope)
         except Exception:
             _log_failure(scope)
+            scope["failure"] = Failure(None, self._codes.internal)
             return self._render(500, self._codes.internal, "the server failed on this request; its log says more", {})
 
     def _other_method(self, method: str, allow: Sequence[str]) -> Response:
@@ -120,12 +135,23 @@ class Adapter:
 
     def _failure(self, error: CnrError, scope: Scope) -> Response:
         entry = wire(self._errors, error)
+        scope["failure"] = Failure(error, entry.code)
         if entry.status == 500:
             _log_failure(scope)
         response = self._render(entry.status, entry.code, error.message, error.details)
         if entry.retry_after_s is not None:
             response.headers["Retry-After"] = str(entry.retry_after_s)
+        if isinstance(error, ReadOnly):
+            response.headers["Allow"] = self._reading(_path(scope))
         return response
+
+    def _reading(self, path: str) -> str:
+        """The methods of a path that change nothing."""
+        try:
+            self.router.match("GET", path)
+        except MethodNotAllowed:
+            return "OPTIONS"
+        return "GET, HEAD, OPTIONS"
 
 
 def _log_failure(scope: Scope) -> None:

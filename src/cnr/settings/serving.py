@@ -61,6 +61,14 @@ SERVING: Final = (
         "Host names, with commas, that have the classic Helm repository and the ChartMuseum API at their root, too.",
     ),
     Setting(
+        "read_only",
+        types.yes_or_no,
+        "false",
+        ("CNR_READ_ONLY",),
+        "--read-only",
+        "Whether every change is refused (405), by any protocol; logins and reads go on, and no garbage is collected.",
+    ),
+    Setting(
         "app_env",
         types.plain,
         "production",

@@ -92,6 +92,11 @@ def folder(text: str) -> Path:
     return Path(os.path.abspath(Path(text).expanduser()))
 
 
+def place_of_log(text: str) -> str:
+    """`stdout`, `stderr` or `off`, else the absolute path of a file."""
+    return text.lower() if text.lower() in ("stdout", "stderr", "off") else str(folder(text))
+
+
 def plain(text: str) -> str:
     """As written."""
     return text
