@@ -11,14 +11,18 @@ import msgspec
 from cnr.app import open_audit_log, strict_clock
 from cnr.audit.log import DESCRIPTORS, AuditLog
 from cnr.cli.output import note
-from cnr.config import Config, table
+from cnr.config import Config
 from cnr.domain.audit import Event, Result, Who, short
 from cnr.domain.errors import CnrError, OutcomeUnknown
 from cnr.domain.store_url import without_secrets
+from cnr.settings.audit import AUDIT
+from cnr.settings.limits import LIMITS
 from cnr.settings.setting import ConfigError
+from cnr.settings.storage import STORAGE
 
 _READING: Final = frozenset({"list", "show", "check", "export"})
-_SILENT: Final = frozenset({row.name for row in table()} | {"output", "password_stdin", "dry_run"})
+_SILENT: Final = frozenset(row.name for row in (*STORAGE, *AUDIT, *LIMITS)) | {"output", "password_stdin", "dry_run"}
+"""Parameters that say where the store is and how to answer."""
 _TOLD: Final = f"{__name__}.told"
 
 
@@ -98,6 +102,8 @@ def _user() -> str:
 def _text(value: Any) -> Any:
     if isinstance(value, bool | int):
         return value
-    if isinstance(value, list | tuple | frozenset):
-        return short(" ".join(str(_text(each)) for each in sorted(value, key=str)))
+    if isinstance(value, frozenset):
+        value = sorted(value)
+    if isinstance(value, list | tuple):
+        return short(" ".join(str(_text(each)) for each in value))
     return short(without_secrets(str(value)))
