@@ -29,6 +29,7 @@ from cnr.domain.errors import StoreTrouble
 from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
+from cnr.http.proxies import Proxies
 from cnr.registry.catalog import Catalog
 from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.core import Core
@@ -293,7 +294,8 @@ class App:
         log = _open_access_log(config.access_log)
         if log is not None:
             stack.callback(log.close)
-        return AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+        app = AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+        return Proxies(app, config.trusted_proxies) if config.trusted_proxies else app
 
     async def shutdown(self) -> None:
         """Let go of everything; open requests must have ended."""

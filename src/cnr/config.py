@@ -45,6 +45,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     workers: int
     public_url: str
     trusted_proxies: tuple[str, ...]
+    tls_cert: Path | None
+    tls_key: Path | None
     helm_path: str
     helm_hosts: tuple[str, ...]
     read_only: bool

@@ -76,9 +76,10 @@ def _close(listeners: Iterable[socket.socket]) -> None:
 
 
 def _welcome(config: Config, port: int) -> str:
+    scheme = "http" if config.tls_cert is None else "https"
     workers = "1 worker" if config.workers == 1 else f"{config.workers} workers"
     lines = [
-        f"cnr {__version__} listens on http://{shown(config.host, port)} with {workers}.",
+        f"cnr {__version__} listens on {scheme}://{shown(config.host, port)} with {workers}.",
         f"Packages are kept in {_place(config)}.",
     ]
     if _is_local(config.host):

@@ -8,8 +8,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -20,6 +20,7 @@ from cnr.cli.prefork import READY, Report
 from cnr.config import Config
 from cnr.http.application import Application
 from cnr.http.guarded import GuardedProtocol
+from cnr.http.tls import HANDSHAKE_S, Certificate, CertificateRefused
 from cnr.settings.setting import ConfigError
 from cnr.store.base import StoreRefused
 
@@ -30,6 +31,16 @@ LAST_WORD_S: Final = 0.5
 LAST_S: Final = 9.5
 """Seconds after which a worker that was told to stop ends in any case, also without a parent to kill it."""
 KEEP_ALIVE_S: Final = 75
+SHUTDOWN_S: Final = 2.0
+"""Seconds that a client has to agree to the end of a TLS connection."""
+
+
+class _Loop(uvloop.Loop):
+    async def create_server(self, *args: Any, **kwargs: Any) -> Any:
+        """With less patience in handshakes than asyncio's minute, which uvicorn leaves as it is."""
+        if kwargs.get("ssl") is not None:
+            kwargs |= {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": SHUTDOWN_S}
+        return await super().create_server(*args, **kwargs)
 
 
 class _Server(uvicorn.Server):
@@ -47,7 +58,7 @@ def work(
     Returns the exit code. Reports READY, or one sentence about what keeps the application from starting.
     """
     _log_to_stderr(config.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(_work(config, make, listener, lifeline, report))
 
 
@@ -56,21 +67,37 @@ async def _work(
 ) -> int:
     try:
         app = make(config)
+        certificate = certificate_of(config)
         await app.startup()
     except Exception as exc:
         logging.getLogger("cnr").debug("start-up failed", exc_info=exc)
         report(str(exc) if isinstance(exc, ConfigError | StoreRefused) else sentence(exc))
         return 1
     server = _Server(settings(config, app))
-    _stop_when_told(server, lifeline)
-    listener.listen(BACKLOG)
-    report(READY)
-    try:
+    server.config.load()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(app.shutdown)
+        if certificate is not None:
+            server.config.ssl = certificate.context
+            await stack.enter_async_context(certificate.watched())
+        _stop_when_told(server, lifeline)
+        listener.listen(BACKLOG)
+        report(READY)
         await server.serve(sockets=[listener])
         await _last_words(set(server.server_state.tasks))
-    finally:
-        await app.shutdown()
     return 0
+
+
+def certificate_of(config: Config) -> Certificate | None:
+    """What to serve HTTPS with, if that is wanted. Raises ConfigError."""
+    if config.tls_key is None:
+        return None
+    if config.tls_cert is None:
+        raise ConfigError("CNR_TLS_KEY is set, and CNR_TLS_CERT is not: HTTPS needs both")
+    try:
+        return Certificate(config.tls_cert, config.tls_key)
+    except CertificateRefused as exc:
+        raise ConfigError(f"HTTPS cannot be served: {exc} (CNR_TLS_CERT, CNR_TLS_KEY)") from None
 
 
 async def _last_words(requests: set[asyncio.Task[None]]) -> None:
@@ -107,8 +134,7 @@ def settings(config: Config, app: Application) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         date_header=True,
-        proxy_headers=bool(config.trusted_proxies),
-        forwarded_allow_ips=list(config.trusted_proxies),
+        proxy_headers=False,  # cnr.http.proxies
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
