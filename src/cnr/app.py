@@ -25,11 +25,12 @@ from cnr.auth.authority import OpenAuthority
 from cnr.auth.gate import Gate, read_only
 from cnr.config import Config
 from cnr.domain.audit import OPEN, Event, Who
-from cnr.domain.errors import StoreTrouble
+from cnr.domain.errors import StoreTrouble, StoreUnavailable
 from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
 from cnr.http.proxies import Proxies
+from cnr.http.security import StrictTransport
 from cnr.registry.catalog import Catalog
 from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.core import Core
@@ -245,6 +246,7 @@ class App:
         self._config = config
         self._stack = AsyncExitStack()
         self._app: ASGIApp | None = None
+        self._draining = False
 
     async def startup(self) -> None:
         """Open the stores in this process and this event loop. Raises as open_registry does; then nothing is open."""
@@ -274,7 +276,7 @@ class App:
         authorize = OpenAuthority().authorize if control is None else control.authority.authorize
         authorize = Gate(authorize, _checks(config, audit)).authorize
         check = _anybody if control is None else control.login
-        site = Site(fields, registry.ready, check=check, public_url=config.public_url)
+        site = Site(fields, partial(self._ready, registry), check=check, public_url=config.public_url)
         oci = oci_api.adapter(
             registry,
             authorize,
@@ -295,7 +297,18 @@ class App:
         if log is not None:
             stack.callback(log.close)
         app = AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+        if config.hsts:
+            app = StrictTransport(app, config.hsts)
         return Proxies(app, config.trusted_proxies) if config.trusted_proxies else app
+
+    def drain(self) -> None:
+        """Answer /readyz with 503 from now on, and all else as before."""
+        self._draining = True
+
+    async def _ready(self, registry: Registry) -> None:
+        if self._draining:
+            raise StoreUnavailable("this server is about to stop")
+        await registry.ready()
 
     async def shutdown(self) -> None:
         """Let go of everything; open requests must have ended."""

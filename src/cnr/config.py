@@ -43,10 +43,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     host: str
     port: int
     workers: int
+    drain: int
     public_url: str
     trusted_proxies: tuple[str, ...]
     tls_cert: Path | None
     tls_key: Path | None
+    hsts: int
     helm_path: str
     helm_hosts: tuple[str, ...]
     read_only: bool

@@ -19,6 +19,7 @@ from cnr.http.adapter import Adapter, Authorize
 from cnr.http.audited import note
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
+from cnr.http.security import NOSNIFF, OPEN_TO_READ, PREFLIGHT
 from cnr.registry.registry import Registry
 
 P = "/api/v1/packages"
@@ -43,7 +44,8 @@ def adapter(
         locate=locate,
         challenge=lambda request, error, access: BASIC,
         codes=CODES,
-        headers=((b"access-control-allow-origin", b"*"), (b"x-content-type-options", b"nosniff")),
+        headers=(OPEN_TO_READ, NOSNIFF),
+        preflight=PREFLIGHT,
         protocol="cnr",
         record=record,
     )

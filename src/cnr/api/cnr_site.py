@@ -20,6 +20,7 @@ from cnr.http.addresses import base_of
 from cnr.http.audited import note_claim, note_login
 from cnr.http.json_response import json_response, pretty_response
 from cnr.http.routes import Route, Router
+from cnr.http.security import page_headers
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -81,7 +82,7 @@ class Site:
         address = urlsplit(base)
         template = f"{address.netloc}/{{name}} {base}/cnr/api/v1/packages/{{name}}/{{version}}/{{media_type}}/pull"
         page = _PAGE.format(template=escape(template), root=escape(address.path), version=__version__)
-        return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+        return HTMLResponse(page, headers=page_headers(_POLICY))
 
     async def version(self, request: Request) -> Response:
         return pretty_response(messages.Version(__version__, __version__))

@@ -18,10 +18,9 @@ from cnr.domain.audit import Record
 from cnr.http.adapter import Adapter, Authorize
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
+from cnr.http.security import NOSNIFF, OPEN_TO_READ, PREFLIGHT, page_headers
 from cnr.registry.registry import Registry
 
-NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
-_CORS: Final = (b"access-control-allow-origin", b"*")
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Helm charts</title></head>
@@ -61,7 +60,7 @@ def adapter(
 
 
 class _OpenApi:
-    """Adds the CORS header below one path."""
+    """Adds the CORS headers below one path."""
 
     def __init__(self, app: Adapter, path: str) -> None:
         self.router = app.router
@@ -71,7 +70,8 @@ class _OpenApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def opened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], _CORS]}
+                more = PREFLIGHT if scope["method"] == "OPTIONS" else ()
+                message = {**message, "headers": [*message["headers"], OPEN_TO_READ, *more]}
             await send(message)
 
         await self._app(scope, receive, opened if scope["path"].startswith(self._path) else send)
@@ -79,7 +79,7 @@ class _OpenApi:
 
 async def page(request: Request) -> Response:
     """For people who open the address."""
-    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+    return HTMLResponse(_PAGE, headers=page_headers(_POLICY))
 
 
 async def info(request: Request) -> Response:

@@ -21,6 +21,7 @@ from cnr.http.adapter import Adapter, Authorize
 from cnr.http.audited import note_login
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
+from cnr.http.security import NOSNIFF
 from cnr.registry.registry import Registry
 
 VERSION_HEADER = (b"docker-distribution-api-version", b"registry/2.0")
@@ -60,7 +61,7 @@ def adapter(
         locate=locate,
         challenge=challenge(scheme, public_url),
         codes=CODES,
-        headers=(VERSION_HEADER,),
+        headers=(VERSION_HEADER, NOSNIFF),
         protocol="oci",
         record=record,
     )

@@ -127,7 +127,6 @@ def _headers(digest: Digest, media_type: str, by_tag: bool) -> RawHeaders:
         (b"content-type", media_type.encode()),
         (b"docker-content-digest", raw),
         (b"etag", b'"%b"' % raw),
-        (b"x-content-type-options", b"nosniff"),
     ]
     return [*headers, (b"vary", b"Accept")] if by_tag else headers
 

@@ -30,6 +30,8 @@ class OpenAuthority:
     """Grants everything; an Authorization header is ignored. Source: contracts/cnr.md 2.15, auth off."""
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
+        if access.changes:
+            _refuse_other_sites(headers)  # or any page could push to the server on its reader's own machine
         return EVERYTHING
 
 
@@ -132,7 +134,7 @@ def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -
 
 
 def _refuse_other_sites(headers: Mapping[str, str]) -> None:
-    """Refuse a change that a browser makes for another site: it would send the password that it remembers.
+    """Refuse a change that a browser makes for another site, perhaps with the password that it remembers.
 
     Source: Fetch Metadata; the Origin header for browsers without it. No other client sends either. Raises Forbidden.
     """

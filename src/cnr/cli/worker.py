@@ -18,7 +18,7 @@ from cnr.cli.failures import sentence
 from cnr.cli.listening import BACKLOG
 from cnr.cli.prefork import READY, Report
 from cnr.config import Config
-from cnr.http.application import Application
+from cnr.http.application import Served
 from cnr.http.guarded import GuardedProtocol
 from cnr.http.tls import HANDSHAKE_S, Certificate, CertificateRefused
 from cnr.settings.setting import ConfigError
@@ -51,7 +51,7 @@ class _Server(uvicorn.Server):
 
 
 def work(
-    config: Config, make: Callable[[Config], Application], listener: socket.socket, lifeline: int, report: Report
+    config: Config, make: Callable[[Config], Served], listener: socket.socket, lifeline: int, report: Report
 ) -> int:
     """Serve `listener` until SIGTERM, or until the parent that holds the other end of `lifeline` is gone.
 
@@ -63,7 +63,7 @@ def work(
 
 
 async def _work(
-    config: Config, make: Callable[[Config], Application], listener: socket.socket, lifeline: int, report: Report
+    config: Config, make: Callable[[Config], Served], listener: socket.socket, lifeline: int, report: Report
 ) -> int:
     try:
         app = make(config)
@@ -80,7 +80,7 @@ async def _work(
         if certificate is not None:
             server.config.ssl = certificate.context
             await stack.enter_async_context(certificate.watched())
-        _stop_when_told(server, lifeline)
+        _stop_when_told(server, app, lifeline, config.drain)
         listener.listen(BACKLOG)
         report(READY)
         await server.serve(sockets=[listener])
@@ -108,21 +108,30 @@ async def _last_words(requests: set[asyncio.Task[None]]) -> None:
             request.cancel()
 
 
-def _stop_when_told(server: uvicorn.Server, lifeline: int) -> None:
+def _stop_when_told(server: uvicorn.Server, app: Served, lifeline: int, drain_s: float) -> None:
     loop = asyncio.get_running_loop()
+    told = False
 
     def stop() -> None:
+        nonlocal told
         loop.remove_reader(lifeline)
-        server.should_exit = True
-        last = threading.Timer(LAST_S, os._exit, (1,))
+        if told:
+            return  # the signal may come again
+        told = True
+        app.drain()
+        loop.call_later(drain_s, close)
+        last = threading.Timer(drain_s + LAST_S, os._exit, (1,))
         last.daemon = True
         last.start()
+
+    def close() -> None:
+        server.should_exit = True
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_reader(lifeline, stop)
 
 
-def settings(config: Config, app: Application) -> uvicorn.Config:
+def settings(config: Config, app: Served) -> uvicorn.Config:
     """How uvicorn runs a worker."""
     return uvicorn.Config(
         app,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -18,6 +18,7 @@ from cnr.domain.names import Repository
 from cnr.http.audited import Failure, Matched, event_of
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
+from cnr.http.security import OPEN_TO_READ, keep_private
 
 Authorize = Callable[[Mapping[str, str], Access], Awaitable[Grant]]
 Render = Callable[[int, str, str, Mapping[str, Any]], Response]
@@ -42,6 +43,10 @@ class Codes:
     internal: str
 
 
+ADMINISTRATION: Final = "/api/v1/admin"
+"""Pages of other sites read nothing below it."""
+_NAMED: Final = ("user", "token")
+"""Whose answers may be others than anybody's."""
 _log = logging.getLogger("cnr.http")
 
 
@@ -63,6 +68,7 @@ class Adapter:
         place: Callable[[Mapping[str, str]], Path | None] = place_of_repository,
         codes: Codes,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        preflight: Sequence[tuple[bytes, bytes]] = (),
         protocol: str = "",
         record: Record | None = None,
     ) -> None:
@@ -75,6 +81,9 @@ class Adapter:
         self._place = place
         self._codes = codes
         self._headers = tuple(headers)
+        self._own = tuple(header for header in headers if header is not OPEN_TO_READ)
+        self._closed = frozenset(route.path for route in router.routes if route.path.startswith(ADMINISTRATION))
+        self._preflight = tuple(preflight)
         self._protocol = protocol
         self._record = record
 
@@ -85,7 +94,11 @@ class Adapter:
             event = event_of(scope, protocol=self._protocol, status=response.status_code)
             if event is not None:
                 self._record(event)
-        response.raw_headers.extend(self._headers)
+        if scope["method"] == "OPTIONS":
+            response.raw_headers.extend(self._preflight)
+        elif "grant" in scope and scope["grant"].who.kind in _NAMED:
+            keep_private(response)
+        response.raw_headers.extend(self._own if scope.get("route") in self._closed else self._headers)
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:

@@ -29,6 +29,14 @@ SERVING: Final = (
         "workers", types.whole(1, 256), _cores, ("WORKERS",), "--workers", "Worker processes.", "the number of cores"
     ),
     Setting(
+        "drain",
+        types.whole(0, 3600),
+        "0",
+        ("CNR_DRAIN",),
+        "--drain",
+        "Seconds from the signal to stop, for which /readyz says 503 and all else goes on: for load balancers.",
+    ),
+    Setting(
         "public_url",
         types.public_url,
         "",
@@ -60,6 +68,14 @@ SERVING: Final = (
         "--tls-key",
         "Its key, not encrypted: a PEM file.",
         "the file of the certificate",
+    ),
+    Setting(
+        "hsts",
+        types.whole(0, 63_072_000),
+        "0",
+        ("CNR_HSTS",),
+        "--hsts",
+        "Seconds for which browsers that came by HTTPS come by nothing else (Strict-Transport-Security); 0: unsaid.",
     ),
     Setting(
         "helm_path",
