@@ -51,7 +51,7 @@ def subject(server: Serving, authority: Authority) -> str:
     with trusted.wrap_socket(server.connect(), server_hostname="localhost") as line:
         found = line.getpeercert()
         assert found is not None
-        return str(found["subject"][0][0][1])  # type: ignore[index]
+        return str(found["subject"][0][0][1])
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -125,8 +125,8 @@ def test_who_speaks_no_tls_or_an_old_one_is_cut_off(tmp_path: Path, authority: A
             assert b"200" not in everything(line)
         old = ssl.create_default_context(cafile=str(authority.file))
         old.set_ciphers("ALL:@SECLEVEL=0")
-        old.maximum_version = ssl.TLSVersion.TLSv1_1  # type: ignore[misc]
-        old.minimum_version = ssl.TLSVersion.TLSv1  # type: ignore[misc]
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        old.minimum_version = ssl.TLSVersion.TLSv1
         with server.connect() as line, pytest.raises((ssl.SSLError, ConnectionError)):
             old.wrap_socket(line, server_hostname="localhost")
         weak = ssl.create_default_context(cafile=str(authority.file))
