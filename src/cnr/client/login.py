@@ -57,7 +57,7 @@ def _met(authorizer: Authorizer, first: httpx.Response, connection: Connection, 
     if status in RETRIED_STATUSES:
         raise Unreachable(f"{registry} is not available now ({status})")
     if status in (401, 403):
-        raise NotAllowed(f"{registry} does not let this name in with this password", status=status)
+        raise _refused(connection, status)
     if status != httpx.codes.OK:
         raise BadAnswer(f"{registry} answered {status} to a login, not as an OCI registry does")
 
@@ -71,9 +71,14 @@ def _by_cnr(connection: Connection, who: Credentials) -> Credentials:
     except NotFound as exc:
         raise BadAnswer(f"{registry} has no accounts: neither the OCI API nor a login of the CNR API") from exc
     except NotAllowed as exc:
-        raise NotAllowed(f"{registry} does not let this name in with this password", status=exc.status) from None
+        raise _refused(connection, exc.status) from None
     except Refusal as exc:
         raise BadAnswer(f"{registry} refuses the login: {exc}") from None
     if token.partition(" ")[2] == str(who.basic).partition(" ")[2]:
         return who
     return Credentials(who.username, fixed=check_header(token, "the server's answer"))
+
+
+def _refused(connection: Connection, status: int) -> NotAllowed:
+    why = "the name or password is wrong" if status == httpx.codes.UNAUTHORIZED else "this user may not log in"
+    return NotAllowed(f"{connection.registry} refuses the login: {why}", status=status)
