@@ -17,7 +17,7 @@ _VARIABLES = (
     *("CNR_SOURCE_TOKEN", "CNR_SOURCE_USERNAME", "CNR_SOURCE_PASSWORD"),
     *("APPR_URL_PREFIX", "APPR_CA_BUNDLES", "APPR_DEFAULT_MEDIA_TYPE"),
     *("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "HELM_CONFIG_HOME", "HELM_REGISTRY_CONFIG"),
-    *("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "PYTHON_KEYRING_BACKEND", "DBUS_SESSION_BUS_ADDRESS"),
+    *("XDG_CONFIG_HOME", "PYTHON_KEYRING_BACKEND", "DBUS_SESSION_BUS_ADDRESS"),
 )
 
 
@@ -42,6 +42,8 @@ def person(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     """The home of somebody who has logged in nowhere."""
     home = tmp_path_factory.mktemp("person")
     monkeypatch.setenv("HOME", str(home))
+    # Else podman's file of the whole machine would be looked into.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
     return home
 
 

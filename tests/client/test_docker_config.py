@@ -88,7 +88,7 @@ def test_the_longest_name_counts(find: Callable[..., Any]) -> None:
 
 def test_what_an_entry_may_hold(find: Callable[..., Any]) -> None:
     def of(**fields: object) -> Credentials | None:
-    found: Credentials | None = find({"auths": {"h.io": fields}}, "h.io")
+        found: Credentials | None = find({"auths": {"h.io": fields}}, "h.io")
         return found
 
     assert of(username="me", password="x") == Credentials("me", "x")
