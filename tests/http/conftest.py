@@ -6,7 +6,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
-from cnr.http.guarded import GuardedProtocol
+from cnr.http.trailers import TrailersIgnored
 
 Serve = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
 
@@ -14,7 +14,7 @@ Serve = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[int]:
     """The port of 127.0.0.1 where a real server runs `app`, on the test's own event loop."""
-    protocol = type("QuickProtocol", (GuardedProtocol,), {"head_s": 0.5})
+    protocol = type("QuickProtocol", (TrailersIgnored,), {"head_s": 0.5})
     config = uvicorn.Config(
         app, port=0, lifespan="off", http=protocol, ws="none", timeout_keep_alive=60, log_config=None
     )

@@ -19,7 +19,7 @@ from cnr.cli.listening import BACKLOG
 from cnr.cli.prefork import READY, Report
 from cnr.config import Config
 from cnr.http.application import Application
-from cnr.http.guarded import GuardedProtocol
+from cnr.http.trailers import TrailersIgnored
 from cnr.settings.setting import ConfigError
 from cnr.store.base import StoreRefused
 
@@ -100,7 +100,7 @@ def settings(config: Config, app: Application) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http=GuardedProtocol,
+        http=TrailersIgnored,
         ws="none",
         lifespan="off",
         log_config=None,
