@@ -171,17 +171,26 @@ async def _bring_views_up(registry: Registry) -> None:
         await registry.ready()
 
 
-def access_control(registry: Registry) -> AccessControl:
-    """The accounts in the registry's record store."""
+def access_control(registry: Registry, htpasswd: Path | None = None) -> AccessControl:
+    """The accounts in the registry's record store, and in an htpasswd file."""
     core = registry.core
-    return AccessControl(core.records, core.updater, registry.policies.is_public, clock=core.clock, new_id=core.new_id)
+    return AccessControl(
+        core.records,
+        core.updater,
+        registry.policies.is_public,
+        clock=core.clock,
+        new_id=core.new_id,
+        htpasswd=htpasswd,
+    )
 
 
 async def _access_control(config: Config, registry: Registry, stack: AsyncExitStack) -> AccessControl | None:
     """None where the server is open."""
     if config.auth == "open":
         return None
-    control = access_control(registry)
+    if config.htpasswd is not None and not os.access(config.htpasswd, os.R_OK):
+        raise ConfigError(f"the htpasswd file {config.htpasswd} cannot be read (CNR_HTPASSWD)")
+    control = access_control(registry, config.htpasswd)
     stack.push_async_callback(control.close)
     return control
 
@@ -240,7 +249,7 @@ class App:
         protocols: dict[str, ASGIApp] = {"v2": oci, "token": oci}
         helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout)
         protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
-        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize))
+        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize, control=control))
         if config.helm_hosts:
             app = by_host(config.helm_hosts, helm(context_path=""), app)
         app = EarlyAnswers(app)

@@ -23,6 +23,8 @@ ERRORS: ErrorTable = {
     errors.Missing: Wire(404, "package-not-found"),
     errors.Conflict: Wire(409, "package-exists"),
     errors.NameTaken: Wire(409, "resource-in-use"),
+    errors.ChangedMeanwhile: Wire(412, "precondition-failed"),
+    errors.LastAdministrator: Wire(409, "resource-in-use"),
     errors.RecordFull: Wire(409, "resource-in-use"),
     errors.LoginRequired: Wire(403, "forbidden"),
     errors.InsufficientScope: Wire(403, "forbidden"),

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from cnr.auth.accounts import Accounts
 from cnr.auth.authority import AccountAuthority, IsPublic
 from cnr.auth.bearer import Bearer
 from cnr.auth.caller import Callers
+from cnr.auth.htpasswd import Htpasswd
 from cnr.auth.passwords import AT_ONCE, Passwords
 from cnr.auth.token_service import TokenService
 from cnr.auth.tokens import Tokens
@@ -26,6 +28,7 @@ class AccessControl:
         *,
         clock: Callable[[], int],
         new_id: Callable[[], str],
+        htpasswd: Path | None = None,
     ) -> None:
         # Threads of their own: hashes that wait for their turn must not keep the store's fsyncs waiting.
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cnr-passwords")
@@ -33,7 +36,8 @@ class AccessControl:
         self.accounts = Accounts(store, updater, clock=clock, new_id=new_id)
         self.tokens = Tokens(store, updater, self.accounts, clock=clock, new_id=new_id)
         self.bearers = Bearer(store, updater, clock)
-        self.callers = Callers(self.accounts, self.tokens, self.passwords, self.bearers)
+        followed = Htpasswd(htpasswd, time.monotonic) if htpasswd is not None else None
+        self.callers = Callers(self.accounts, self.tokens, self.passwords, self.bearers, htpasswd=followed)
         self.authority = AccountAuthority(self.callers, is_public)
         self.token_service = TokenService(self.callers, self.bearers, is_public)
 

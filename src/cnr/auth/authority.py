@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from cnr.auth.caller import Caller, Callers
+from cnr.auth.caller import ANYBODY, Caller, Callers
 from cnr.auth.scopes import actions_in, is_catalog
 from cnr.domain.access import EVERYTHING, Access, Grant
 from cnr.domain.account import Path, Right
@@ -45,7 +45,7 @@ class AccountAuthority:
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
-            return Grant(sees=_nothing, has=_nothing)
+            return Grant(sees=_nothing, has=_nothing, caller=ANYBODY)
         caller = await self._callers.of(headers.get("authorization"))
         if access.action not in _READING:
             _refuse_other_sites(headers)
@@ -55,6 +55,8 @@ class AccountAuthority:
                     raise _login()
             case "list":
                 pass
+            case "admin" | "self":
+                _check_administration(caller, access)
             case "pull" | "push" | "delete":
                 await self._check(caller, access.repository, access.action, access.path)
         lists = access.action in ("list", "login")
@@ -64,6 +66,7 @@ class AccountAuthority:
             if caller.admin and caller.scopes is None
             else self._sees(caller, unscoped=_is_unscoped(caller, lists)),
             None if caller.admin else self._sees(caller, unscoped=True),
+            caller,
         )
 
     async def _check(self, caller: Caller, repository: Repository | None, action: Right, place: Path | None) -> None:
@@ -106,6 +109,19 @@ async def _nothing(repositories: Sequence[Repository]) -> Sequence[bool]:
 def _is_unscoped(caller: Caller, lists: bool) -> bool:
     """Whether all that the caller may pull counts, and not only what his bearer token was made for."""
     return caller.scopes is None or (lists and any(map(is_catalog, caller.scopes)))
+
+
+def _check_administration(caller: Caller, access: Access) -> None:
+    """Bearer tokens of the token service are for what clients of other protocols do, and administer nothing.
+
+    Raises LoginRequired, InsufficientScope, Forbidden: the same whether what is meant is there or not.
+    """
+    if caller.scopes is not None:
+        raise InsufficientScope("a bearer token of /token administers nothing: show the password or a robot token")
+    if caller.is_anybody:
+        raise _login()
+    if access.action == "admin" and "admin" not in caller.rights(access.path):
+        raise Forbidden(f"{caller.name} may not administer this")
 
 
 def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -> bool:
