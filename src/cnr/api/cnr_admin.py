@@ -18,6 +18,7 @@ from cnr.auth.robots import StoredRobots
 from cnr.domain.account import Path, parse_label, parse_path
 from cnr.domain.errors import Forbidden, InvalidUsage
 from cnr.domain.rulebook import RuleChanges
+from cnr.http.audited import note
 from cnr.http.routes import Route
 from cnr.registry.registry import Registry
 from cnr.registry.rulebook import StoredRulebook
@@ -74,9 +75,11 @@ class AdminRoutes:
 
     async def make_token(self, request: Request) -> Response:
         wanted = await read(request, NewToken)
+        note(request, scopes=" ".join(f"{path}:{','.join(rights)}" for path, rights in wanted.scopes.items()))
         made = await self._robots(request).make(
             parse_label(wanted.name), wanted.rights(), days=wanted.days, independent=wanted.independent
         )
+        note(request, token=made.id)
         return private(made)
 
     async def token(self, request: Request, token: str) -> Response:
@@ -96,6 +99,7 @@ class AdminRoutes:
         at, wanted = parse_path(path), (await read(request, RuleChanges)).values()
         if not wanted:
             raise InvalidUsage("there is nothing to set")
+        note(request, rules=" ".join(sorted(wanted)))
         return versioned(await self._rulebook.set_rules(at, wanted, expect=if_match(request)))
 
     def _robots(self, request: Request) -> StoredRobots:

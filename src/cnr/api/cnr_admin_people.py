@@ -23,6 +23,7 @@ from cnr.auth.people import StoredPeople
 from cnr.domain.account import GroupName, Path, UserName, parse_group, parse_password, parse_path, parse_user
 from cnr.domain.errors import AccountNotFound, ChangedMeanwhile, Forbidden, InvalidName, InvalidUsage
 from cnr.domain.people import Self
+from cnr.http.audited import note
 from cnr.http.routes import Route
 
 A = "/api/v1/admin"
@@ -100,6 +101,7 @@ class PeopleRoutes:
     async def add_user(self, request: Request) -> Response:
         wanted = await read(request, NewUser)
         name = parse_user(wanted.name)
+        note(request, user=name, admin=wanted.admin)
         if (wanted.password is None) == (wanted.bcrypt is None):
             raise InvalidUsage("a new user has either password or bcrypt")
         if wanted.bcrypt is None:
@@ -120,6 +122,7 @@ class PeopleRoutes:
         if wanted.password is None and wanted.admin is None:
             raise InvalidUsage("there is nothing to change: give password, admin or both")
         password = parse_password(wanted.password) if wanted.password is not None else None
+        note(request, password=password is not None, **({} if wanted.admin is None else {"admin": wanted.admin}))
         return versioned(
             await self._people.change(known_user(user), password=password, admin=wanted.admin, expect=if_match(request))
         )
@@ -135,7 +138,9 @@ class PeopleRoutes:
         return response
 
     async def add_group(self, request: Request) -> Response:
-        return versioned(await self._people.add_group(parse_group((await read(request, NewGroup)).name)))
+        name = parse_group((await read(request, NewGroup)).name)
+        note(request, group=name)
+        return versioned(await self._people.add_group(name))
 
     async def group(self, request: Request, group: str) -> Response:
         return versioned(await self._people.group(known_group(group)))
@@ -153,8 +158,8 @@ class PeopleRoutes:
         return private(await self._people.roles(None if path is None else parse_path(path)))
 
     async def give_user(self, request: Request, user: str, path: str) -> Response:
-        role = (await read(request, Given)).role
-        expect = if_match(request)
+        role, expect = (await read(request, Given)).role, if_match(request)
+        note(request, role=role)
         return private(await self._people.give("user", known_user(user), parse_path(path), role, expect=expect))
 
     async def take_user(self, request: Request, user: str, path: str) -> Response:
@@ -162,8 +167,8 @@ class PeopleRoutes:
         return private(await self._people.take("user", known_user(user), parse_path(path), expect=expect))
 
     async def give_group(self, request: Request, group: str, path: str) -> Response:
-        role = (await read(request, Given)).role
-        expect = if_match(request)
+        role, expect = (await read(request, Given)).role, if_match(request)
+        note(request, role=role)
         return private(await self._people.give("group", known_group(group), parse_path(path), role, expect=expect))
 
     async def take_group(self, request: Request, group: str, path: str) -> Response:

@@ -338,7 +338,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "server",
         "ready",
         "Can the server answer?",
-        json_answer("It can, and its store too.", messages.Health, {"status": "ok"}),
+        json_answer("It can, and its stores can be reached.", messages.Health, {"status": "ok"}),
         errors=READ,
     ),
     ("GET", "/test_error"): Operation(

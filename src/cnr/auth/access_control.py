@@ -13,6 +13,7 @@ from cnr.auth.htpasswd import Htpasswd
 from cnr.auth.passwords import AT_ONCE, Passwords
 from cnr.auth.token_service import TokenService
 from cnr.auth.tokens import Tokens
+from cnr.domain.audit import Who
 from cnr.store.base import RecordStore
 from cnr.store.update import Updater
 
@@ -40,6 +41,10 @@ class AccessControl:
         self.callers = Callers(self.accounts, self.tokens, self.passwords, self.bearers, htpasswd=followed)
         self.authority = AccountAuthority(self.callers, is_public)
         self.token_service = TokenService(self.callers, self.bearers, is_public)
+
+    async def login(self, name: str, password: str) -> Who:
+        """Who has this name and password. Raises Unauthorized."""
+        return (await self.callers.named(name, password)).who
 
     async def close(self) -> None:
         """Finish what is being written, and end the threads."""

@@ -8,7 +8,8 @@ from cnr.auth.caller import ANYBODY, Caller, Callers
 from cnr.auth.scopes import actions_in, is_catalog
 from cnr.domain.access import EVERYTHING, Access, Grant
 from cnr.domain.account import Path, Right
-from cnr.domain.errors import Forbidden, InsufficientScope, LoginRequired
+from cnr.domain.audit import ANONYMOUS
+from cnr.domain.errors import Denied, Forbidden, InsufficientScope, LoginRequired
 from cnr.domain.names import Repository
 from cnr.domain.policy import policy_path
 
@@ -29,6 +30,8 @@ class OpenAuthority:
     """Grants everything; an Authorization header is ignored. Source: contracts/cnr.md 2.15, auth off."""
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
+        if access.changes:
+            _refuse_other_sites(headers)  # or any page could push to the server on its reader's own machine
         return EVERYTHING
 
 
@@ -45,8 +48,26 @@ class AccountAuthority:
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
-            return Grant(sees=_nothing, has=_nothing, caller=ANYBODY)
+            return Grant(sees=_nothing, has=_nothing, who=ANONYMOUS, caller=ANYBODY)
         caller = await self._callers.of(headers.get("authorization"))
+        try:
+            await self._decide(caller, headers, access)
+        except Denied as exc:
+            exc.who = caller.who
+            raise
+        lists = access.action in ("list", "login")
+        return Grant(
+            caller.name,
+            None
+            if caller.admin and caller.scopes is None
+            else self._sees(caller, unscoped=_is_unscoped(caller, lists)),
+            None if caller.admin else self._sees(caller, unscoped=True),
+            caller.who,
+            caller,
+        )
+
+    async def _decide(self, caller: Caller, headers: Mapping[str, str], access: Access) -> None:
+        """Raises Denied."""
         if access.action not in _READING:
             _refuse_other_sites(headers)
         match access.action:
@@ -59,15 +80,6 @@ class AccountAuthority:
                 _check_administration(caller, access)
             case "pull" | "push" | "delete":
                 await self._check(caller, access.repository, access.action, access.path)
-        lists = access.action in ("list", "login")
-        return Grant(
-            caller.name,
-            None
-            if caller.admin and caller.scopes is None
-            else self._sees(caller, unscoped=_is_unscoped(caller, lists)),
-            None if caller.admin else self._sees(caller, unscoped=True),
-            caller,
-        )
 
     async def _check(self, caller: Caller, repository: Repository | None, action: Right, place: Path | None) -> None:
         path: str | None = place
@@ -138,7 +150,7 @@ def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -
 
 
 def _refuse_other_sites(headers: Mapping[str, str]) -> None:
-    """Refuse a change that a browser makes for another site: it would send the password that it remembers.
+    """Refuse a change that a browser makes for another site, perhaps with the password that it remembers.
 
     Source: Fetch Metadata; the Origin header for browsers without it. No other client sends either. Raises Forbidden.
     """

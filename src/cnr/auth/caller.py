@@ -13,6 +13,7 @@ from cnr.auth.passwords import BCRYPT, Passwords
 from cnr.auth.scopes import Scope
 from cnr.auth.tokens import Tokens
 from cnr.domain.account import ALL, NONE, ROLES, Path, Right, Rights, Role, ScopePath, granted, reached
+from cnr.domain.audit import ANONYMOUS, Who
 from cnr.domain.errors import StoreTrouble, TokenRefused, Unauthorized
 from cnr.store.records import TokenRecord, UserRecord
 
@@ -49,6 +50,15 @@ class Caller:
     def is_anybody(self) -> bool:
         """Whether there was no name with the request."""
         return self.record is None
+
+    @property
+    def who(self) -> Who:
+        """As the audit log names him."""
+        if self.record is None:
+            return ANONYMOUS
+        if not self.is_robot:
+            return Who("user", self.record.id)
+        return Who("token", (self.name or "").removeprefix("token "), self.record.id)
 
     def roles(self) -> dict[str, Role]:
         """The highest role at each path where he has one."""

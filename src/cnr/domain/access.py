@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from cnr.domain.account import Path, Right, Rights
+from cnr.domain.audit import OPEN, Who
 from cnr.domain.names import Repository
 from cnr.domain.policy import policy_path
 
@@ -21,12 +22,14 @@ Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
 class Access:
     """`action` on `repository`; None where the route names none (lists, search), or no repository can be named so.
 
-    `path` is where the right must be held, where that is not the repository's own.
+    `path` is where the right must be held, where that is not the repository's own. `changes`: whether something may be
+    different afterwards.
     """
 
     repository: Repository | None
     action: Action
     path: Path | None = None
+    changes: bool = False
 
 
 class Known(Protocol):
@@ -46,13 +49,14 @@ class Known(Protocol):
 class Grant:
     """What was allowed, and to whom (None: anonymous). `sees` is None for who may pull everything.
 
-    `has` is what the caller may pull with another token as well, None as in `sees`. `caller` is None where the server
-    has no accounts.
+    `has` is what the caller may pull with another token as well, None as in `sees`. `who` is for the audit log.
+    `caller` is None where the server has no accounts.
     """
 
     user: str | None = None
     sees: Sees | None = None
     has: Sees | None = None
+    who: Who = OPEN
     caller: Known | None = None
 
     @property

@@ -33,6 +33,7 @@ CnrError
 │   ├── ChangedMeanwhile     it is not any more what the caller saw
 │   ├── LastAdministrator    nobody would administer the registry any more
 │   └── RecordFull           one more entry would pass a record's size limit
+├── ReadOnly               nothing may be changed on this server, by anybody
 ├── Denied                 the caller may not
 │   ├── Unauthorized         wrong credentials
 │   │   ├── LoginRequired      none, where some are needed
@@ -49,9 +50,16 @@ CnrError
 
 from typing import Any
 
+from cnr.domain.audit import Who
+
 
 class CnrError(Exception):
-    """Base of all that the registry raises. `details` goes to clients: no secrets, only JSON values."""
+    """Base of all that the registry raises. `details` goes to clients: no secrets, only JSON values.
+
+    `who` is the caller, where that is known: for the audit log.
+    """
+
+    who: Who | None = None
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -185,6 +193,10 @@ class ChangedMeanwhile(Conflict):
 
 class LastAdministrator(Conflict):
     """Without this user nobody would administer the registry."""
+
+
+class ReadOnly(CnrError):
+    """The server is read-only."""
 
 
 class Denied(CnrError):

@@ -3,14 +3,14 @@
 import asyncio
 from typing import Any, ClassVar, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cnr.http.joined_writes import JoinedWrites
+from cnr.http.long_body import LONG, LongBody, long_length
 
 HEAD_BYTES: Final = 64 * 1024
 """Bytes of a head that is not complete yet. nginx: 32 KiB, Apache: about 800 KiB."""
-BODY_BYTES: Final = 512 * 1024
-"""Bytes of a body that wait for the application before the connection is read no more."""
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"connection: close\r\ncontent-type: text/plain\r\ncontent-length: 24\r\n\r\n"
@@ -32,6 +32,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_open = True
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._long: LongBody | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         joined = JoinedWrites(transport, asyncio.get_running_loop())
@@ -43,7 +44,19 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        while data:
+            data = self._feed(data) if self._long is None else self._past_the_parser(self._long, data)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse `data`; what is behind a head that asked for an upgrade."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            return self._go_on_without(data[exc.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return b""
         # Most heads arrive in one piece: those cost nothing here.
         if self._head_open:
             self._head_bytes += len(data)
@@ -51,6 +64,36 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse()
             else:
                 self._arm()
+        return b""
+
+    def _go_on_without(self, rest: bytes) -> bytes:
+        """Ignore an upgrade, as RFC 9110 7.8 lets a server do. The parser has skipped the body and is at its end."""
+        if self._long is None and any(name == b"transfer-encoding" for name, _ in self.headers):
+            self.send_400_response("An upgrade cannot be asked for with a chunked body.")
+            return b""
+        self._renew_parser()
+        return rest
+
+    def _past_the_parser(self, body: LongBody, data: bytes) -> bytes:
+        """Add to a long body; what of `data` is behind its end."""
+        left = body.left
+        if len(data) < left:
+            body.add(data)
+            return b""
+        body.add(data[:left])
+        self._renew_parser()  # the old one still waits for this body's end
+        self.on_message_complete()
+        return data[left:]
+
+    def _renew_parser(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def on_message_complete(self) -> None:
+        if self._long is not None and self._long.left:
+            return  # a body that the parser skips, since an upgrade was asked for
+        self._long = None
+        super().on_message_complete()
 
     def on_message_begin(self) -> None:
         self._head_open = True
@@ -61,14 +104,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_open = False
         self._disarm()
         super().on_headers_complete()
+        length = long_length(self.scope, above=0 if self.parser.should_upgrade() else LONG)
+        if length:
+            self._long = LongBody(self.cycle, length)
 
     def on_body(self, body: bytes) -> None:
         # Instead of uvicorn's, which stops reading at 64 KiB: less than one read of the socket, so each piece costs
         # two system calls more, and the sender stands still while the application works. (Nothing is upgraded here.)
+        if self._long is not None:
+            self._long.add(body)
+            return
         if self.cycle.response_complete:
             return
         self.cycle.body += body
-        if len(self.cycle.body) > BODY_BYTES:
+        if len(self.cycle.body) > LONG:
             self.flow.pause_reading()
         self.cycle.message_event.set()
 
