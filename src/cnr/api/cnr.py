@@ -6,12 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api import cnr_messages as messages
+from cnr.api.cnr_admin import admin_place, admin_routes
 from cnr.api.cnr_errors import CODES, ERRORS, render
 from cnr.api.cnr_fields import LIST_LIMIT, FieldReader, format_filter, page, push, rank, text_field
 from cnr.api.cnr_files import BlobFiles
 from cnr.api.cnr_names import locate, readable, writable
 from cnr.api.cnr_site import Site
 from cnr.api.docs_page import Docs
+from cnr.auth.access_control import AccessControl
 from cnr.domain.audit import Record
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel, parse_release
@@ -35,12 +37,17 @@ def adapter(
     authorize: Authorize,
     *,
     admission: Admission | None = None,
+    control: AccessControl | None = None,
     record: Record | None = None,
 ) -> Adapter:
-    """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials."""
+    """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials.
+
+    `control`: the accounts of a server that has them.
+    """
     api = CnrApi(registry, fields)
     docs = Docs()
-    router = Router([*site.routes(), *docs.routes(), *api.routes()], prefixes=PREFIXES)
+    administration = admin_routes(registry, control)
+    router = Router([*site.routes(), *docs.routes(), *api.routes(), *administration], prefixes=PREFIXES)
     site.describe(router)
     docs.describe(router)
     return Adapter(
@@ -49,6 +56,7 @@ def adapter(
         render=render,
         authorize=authorize,
         locate=locate,
+        place=admin_place,
         challenge=lambda request, error, access: BASIC,
         codes=CODES,
         headers=(OPEN_TO_READ, NOSNIFF),

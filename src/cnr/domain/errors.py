@@ -30,6 +30,8 @@ CnrError
 │   ├── NameTaken            the tag is in use for another kind of thing
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
 │   ├── BlobInUse            a manifest needs the blob
+│   ├── ChangedMeanwhile     it is not any more what the caller saw
+│   ├── LastAdministrator    nobody would administer the registry any more
 │   └── RecordFull           one more entry would pass a record's size limit
 ├── ReadOnly               nothing may be changed on this server, by anybody
 ├── Denied                 the caller may not
@@ -188,6 +190,14 @@ class BlobInUse(Conflict):
 
 class RecordFull(Conflict):
     """One more entry would make a record larger than a store must accept."""
+
+
+class ChangedMeanwhile(Conflict):
+    """What was to be changed is not any more what the caller saw. Details: `version`, what it is now."""
+
+
+class LastAdministrator(Conflict):
+    """Without this user nobody would administer the registry."""
 
 
 class ReadOnly(CnrError):
