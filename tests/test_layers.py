@@ -21,6 +21,8 @@ ENTRIES = {
         "worker",
         "storage",
         "namespace",
+        "storage_deep",
+        "storage_forget",
         "storage_migrate",
         "storage_upgrade",
         "import_",

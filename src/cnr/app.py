@@ -27,6 +27,7 @@ from cnr.config import Config
 from cnr.domain.audit import OPEN, Event, Who
 from cnr.domain.errors import StoreTrouble, StoreUnavailable
 from cnr.http.access_log import AccessLog, LogFile, open_log
+from cnr.http.admission import Admission, Rate
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
 from cnr.http.proxies import Proxies
@@ -175,25 +176,45 @@ def _make_spool(folder: Path) -> None:
 async def _bring_views_up(registry: Registry) -> None:
     """Begin at start what the first list would wait for: after an upgrade the views are built anew."""
     with suppress(StoreTrouble):
-        await registry.ready()
+        await registry.catalog.sync()
 
 
-def access_control(registry: Registry) -> AccessControl:
-    """The accounts in the registry's record store."""
+def access_control(registry: Registry, login_failures: int = 0) -> AccessControl:
+    """The accounts in the registry's record store. `login_failures` as AccessControl has it."""
     core = registry.core
-    return AccessControl(core.records, core.updater, registry.policies.is_public, clock=core.clock, new_id=core.new_id)
+    return AccessControl(
+        core.records,
+        core.updater,
+        registry.policies.is_public,
+        clock=core.clock,
+        new_id=core.new_id,
+        login_failures=login_failures,
+    )
 
 
 async def _access_control(config: Config, registry: Registry, stack: AsyncExitStack) -> AccessControl | None:
     """None where the server is open."""
     if config.auth == "open":
         return None
-    control = access_control(registry)
+    control = access_control(registry, config.login_failures)
     stack.push_async_callback(control.close)
     return control
 
 
-async def _anybody(name: str, password: str) -> Who:
+def _admission(config: Config) -> Admission | None:
+    """None where no rate is set: then nothing is counted."""
+    wanted = (
+        config.rate_per_address,
+        config.write_rate_per_address,
+        config.rate_per_caller,
+        config.write_rate_per_caller,
+    )
+    if all(rate is None for rate in wanted):
+        return None
+    return Admission(*(None if rate is None else Rate(rate, config.rate_burst) for rate in wanted))
+
+
+async def _anybody(name: str, password: str, address: str) -> Who:
     """An open server takes every login. Source: contracts/cnr.md 2.15."""
     return OPEN
 
@@ -280,6 +301,7 @@ class App:
         authorize = Gate(authorize, _checks(config, watch, audit)).authorize
         check = _anybody if control is None else control.login
         site = Site(fields, partial(self._ready, registry), check=check, public_url=config.public_url)
+        admission = _admission(config)
         oci = oci_api.adapter(
             registry,
             authorize,
@@ -287,12 +309,16 @@ class App:
             tokens=None if control is None else control.token_service,
             scheme=config.auth_scheme,
             public_url=config.public_url,
+            admission=admission,
             record=record,
         )
         protocols: dict[str, ASGIApp] = {"v2": oci, "token": oci}
-        helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout, record=record)
+        helm = partial(
+            helm_api.adapter, registry, authorize, stall_s=config.body_timeout, admission=admission, record=record
+        )
         protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
-        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize, record=record))
+        cnr = cnr_api.adapter(registry, fields, site, authorize, admission=admission, record=record)
+        app = by_first_segment(protocols, cnr)
         if config.helm_hosts:
             app = by_host(config.helm_hosts, helm(context_path=""), app)
         app = EarlyAnswers(app)

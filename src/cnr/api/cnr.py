@@ -16,6 +16,7 @@ from cnr.domain.audit import Record
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel, parse_release
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
 from cnr.http.audited import note
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
@@ -28,7 +29,13 @@ PREFIXES = ("", "/cnr")
 
 
 def adapter(
-    registry: Registry, fields: FieldReader, site: Site, authorize: Authorize, *, record: Record | None = None
+    registry: Registry,
+    fields: FieldReader,
+    site: Site,
+    authorize: Authorize,
+    *,
+    admission: Admission | None = None,
+    record: Record | None = None,
 ) -> Adapter:
     """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials."""
     api = CnrApi(registry, fields)
@@ -48,6 +55,7 @@ def adapter(
         preflight=PREFLIGHT,
         protocol="cnr",
         record=record,
+        admission=admission,
     )
 
 
@@ -101,8 +109,7 @@ class CnrApi:
         return pretty_response(messages.Pushed())
 
     async def show(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
-        found = await self._registry.packages.find(readable(namespace, name), release, media_type)
-        channels = await self._registry.packages.channels_at(found.package, found.release)
+        found, channels = await self._registry.packages.shown(readable(namespace, name), release, media_type)
         return pretty_response(messages.show(found, list(channels)))
 
     async def manifests(self, request: Request, namespace: str, name: str, release: str) -> Response:

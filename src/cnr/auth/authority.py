@@ -49,7 +49,7 @@ class AccountAuthority:
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
             return Grant(sees=_nothing, has=_nothing, who=ANONYMOUS)
-        caller = await self._callers.of(headers.get("authorization"))
+        caller = await self._callers.of(headers.get("authorization"), access.address)
         try:
             await self._decide(caller, headers, access)
         except Denied as exc:

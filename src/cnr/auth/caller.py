@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cnr.auth import bearer
 from cnr.auth.accounts import Accounts, Read
+from cnr.auth.backoff import Backoff
 from cnr.auth.bearer import Bearer
 from cnr.auth.passwords import Passwords
 from cnr.auth.scopes import Scope
@@ -62,18 +63,27 @@ ANYBODY = Caller()
 
 
 class Callers:
-    """Finds out who asks."""
+    """Finds out who asks. Without `backoff` nobody has to wait after a wrong password."""
 
-    def __init__(self, accounts: Accounts, tokens: Tokens, passwords: Passwords, bearers: Bearer) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        tokens: Tokens,
+        passwords: Passwords,
+        bearers: Bearer,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._backoff = backoff
         self._accounts = accounts
         self._tokens = tokens
         self._passwords = passwords
         self._bearers = bearers
 
-    async def of(self, authorization: str | None) -> Caller:
-        """Who sends this header; anybody without one.
+    async def of(self, authorization: str | None, address: str = "") -> Caller:
+        """Who sends this header from this address; anybody without one.
 
-        Raises Unauthorized for a wrong password or robot token, and TokenRefused for a bearer token of no use.
+        Raises Unauthorized for a wrong password or robot token, TooManyFailures as `named`, and TokenRefused for a
+        bearer token of no use.
         """
         if authorization is None:
             return ANYBODY
@@ -83,24 +93,28 @@ class Callers:
             case "basic":
                 name, password = _split(credentials)
                 # skopeo without a password shows an empty one, where Basic is asked for
-                return await self.named(name, password) if name or password else ANYBODY
+                return await self.named(name, password, address) if name or password else ANYBODY
             case "bearer" if credentials.startswith("cnr_"):
                 return await self._robot(credentials)
             case "bearer":
                 return await self._of_bearer(credentials)
         raise Unauthorized("the Authorization header is neither Basic nor Bearer")
 
-    async def named(self, name: str, password: str) -> Caller:
+    async def named(self, name: str, password: str, address: str = "") -> Caller:
         """The user of this password; or whose robot token the password is, then the name does not matter.
 
-        Raises Unauthorized.
+        Raises Unauthorized, and TooManyFailures where too many wrong ones came before.
         """
         if password.startswith("cnr_"):
             return await self._robot(password)
         found = await self._accounts.user(name) if _is_name(name) else None
         stored, version = (found.record.password, found.version) if found else (None, None)
-        if not await self._passwords.right(password, stored, version) or found is None:
+        attempt = self._backoff.attempt(address, name) if self._backoff else None
+        before = attempt.begin if attempt else None
+        if not await self._passwords.right(password, stored, version, before=before) or found is None:
             raise _wrong()
+        if attempt is not None:
+            attempt.right()
         return await self._user(name, found)
 
     async def refreshed(self, token: str) -> Caller:

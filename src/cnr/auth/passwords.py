@@ -1,8 +1,9 @@
 """Passwords: hashed with argon2id, checked against argon2id and bcrypt hashes.
 
-A check costs tens of milliseconds and 64 MiB by intent, so two at most run at once, few wait, and what was right is
-remembered for a minute. What is remembered is a keyed hash of the password and of the Version of its record: after
-any change of the record, on whichever server, the password is checked anew.
+A check costs tens of milliseconds and 64 MiB by intent, so two at most run at once, few wait, the same password is
+checked once for all that show it at a time, and what was right is remembered for a minute. What is remembered is a
+keyed hash of the password and of the Version of its record: after any change of the record, on whichever server, the
+password is checked anew.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class Passwords:
         self._hasher = PasswordHasher()
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, float] = OrderedDict()
+        self._checking: dict[bytes, asyncio.Task[bool]] = {}
         self._waiting = 0
         # Of no password. Checked for users that do not exist, so that the time tells nobody which ones do.
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
@@ -51,16 +53,35 @@ class Passwords:
         """What to keep instead of `password`."""
         return await self._in_pool(lambda: self._hasher.hash(password))
 
-    async def right(self, password: str, stored: str | None, version: Version | None) -> bool:
+    async def right(
+        self,
+        password: str,
+        stored: str | None,
+        version: Version | None,
+        *,
+        before: Callable[[], None] | None = None,
+    ) -> bool:
         """Whether `stored`, the hash in a record of this Version, is one of `password`; None: of nobody.
 
-        Raises StoreUnavailable while too many checks wait.
+        `before` is called before a check of a password that was never right before, and its error is raised. Raises
+        StoreUnavailable while too many checks wait.
         """
         if len(password) > PASSWORD_LIMIT:
             return False
         place = self._place(password, stored, version)
         if self._is_known(place):
             return True
+        task = self._checking.get(place)
+        if task is None:
+            self._require_room()
+            if before is not None and place not in self._known:
+                before()
+            task = asyncio.create_task(self._checked(password, stored, place))
+            self._checking[place] = task
+            task.add_done_callback(lambda _: self._checking.pop(place, None))
+        return await asyncio.shield(task)
+
+    async def _checked(self, password: str, stored: str | None, place: bytes) -> bool:
         found = await self._in_pool(partial(self._check, password, stored))
         if found:
             self._remember(place)
@@ -89,9 +110,12 @@ class Passwords:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    async def _in_pool(self, work: Callable[[], T]) -> T:
+    def _require_room(self) -> None:
         if self._waiting >= WAITING:
             raise StoreUnavailable("too many passwords are being checked; try again")
+
+    async def _in_pool(self, work: Callable[[], T]) -> T:
+        self._require_room()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -48,7 +48,9 @@ class World:
 
     @classmethod
     def start(cls, folder: Path, *, entry: str = "uvicorn", workers: int = 1, **env: str) -> "World":
-        server = Server(folder, entry=entry, workers=workers, env={"CNR_AUTH": "authenticated", **env})
+        server = Server(
+            folder, entry=entry, workers=workers, env={"CNR_AUTH": "authenticated", "CNR_LOGIN_FAILURES": "0", **env}
+        )
         world = cls(server.start())
         try:
             world.headers = world.on_store(_people)
