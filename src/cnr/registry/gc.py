@@ -213,12 +213,20 @@ class _Sweep:
             candidate = Condemned.of(found.key, found.version, record)
             if isinstance(record, ManifestRecord) and not self.dry_run:
                 await self._note(found, record, named)
-            if found.key in self.gone or not self._may_go(record) or _in_use(named, candidate):
+            if _in_use(named, candidate):
+                await self._spare(found, record)
+                continue
+            if found.key in self.gone or not self._may_go(record):
                 continue
             if record.state == "condemned" or self.dry_run:
                 yield candidate
             elif (version := await self._swap(found, msgspec.structs.replace(record, state="condemned"))) is not None:
                 yield Condemned.of(found.key, version, record)
+
+    async def _spare(self, found: Record, record: Condemnable) -> None:
+        """Take back what an earlier run condemned and then found in use, or did not live to look for."""
+        if record.state == "condemned" and not self.dry_run:
+            await self._swap(found, msgspec.structs.replace(record, state="live"))
 
     def _may_go(self, record: Condemnable) -> bool:
         """Whether it is old; of manifests that clients pushed, those that may go and were untagged for long enough."""

@@ -70,5 +70,6 @@ def test_gc_under_fire(tmp_path: Path) -> None:
         for server in servers:
             server.kill()
     assert world.wrong == []
+    servers[0].check()
     assert collecting.removed > 0, "nothing was collected under fire"
     assert world.counts["pushed in time"] > KILLS

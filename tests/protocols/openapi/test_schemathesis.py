@@ -24,6 +24,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
     yield server.start()
     server.kill()
+    server.check()
 
 
 @pytest.mark.parametrize("prefix", ["", "/cnr"])
