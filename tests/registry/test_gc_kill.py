@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from tests.services.store_check import stores_in_order
 
 from cnr.store.open import open_store
@@ -37,6 +38,7 @@ async def kill(child: asyncio.subprocess.Process) -> list[bytes]:
     return lines
 
 
+@pytest.mark.timeout(KILLS * 30)
 async def test_no_live_release_without_its_bytes_and_nothing_left(tmp_path: Path) -> None:
     chance = random.Random(2026)
     lines: list[bytes] = []
