@@ -178,9 +178,21 @@ class Catalog:
                 self._at = None
         raise StoreUnavailable("the views' file is lost again and again")
 
-    async def _remembered(self, name: str, repository: Repository, tag: str, question: Callable[[], Awaitable[T]]) -> T:
-        """The answer to a question of every read, kept until the feed moves: show and blob ask one each."""
-        await self.sync()
+    async def _remembered(
+        self,
+        name: str,
+        repository: Repository,
+        tag: str,
+        question: Callable[[], Awaitable[T]],
+        *,
+        head: Cursor | None = None,
+    ) -> T:
+        """The answer to a question of every read, kept until the feed moves: show and blob ask one each.
+
+        `head` is one that the caller asked for after the question came.
+        """
+        if head is None or head != self._at:
+            await self.sync()
         at = self._at
         if self._remembered_at is not at or len(self._answers) >= REMEMBERED:
             self._answers.clear()
@@ -220,9 +232,14 @@ class Catalog:
         except ViewsLost:
             return 0
 
-    async def channels_at(self, repository: Repository, tag: Tag) -> Sequence[Channel]:
-        """Names, sorted, of the channels whose live current is the release of this tag."""
-        return await self._remembered("channels", repository, tag, lambda: self._views.channels_at(repository, tag))
+    async def channels_at(self, repository: Repository, tag: Tag, *, head: Cursor | None = None) -> Sequence[Channel]:
+        """Names, sorted, of the channels whose live current is the release of this tag.
+
+        `head` is one that was asked for since the request came: where the views are there, it need not be asked again.
+        """
+        return await self._remembered(
+            "channels", repository, tag, lambda: self._views.channels_at(repository, tag), head=head
+        )
 
     async def channels(self, repository: Repository) -> Sequence[ChannelView]:
         """The channels with a live member, by name."""
