@@ -64,10 +64,6 @@ class Condemned:
         return cls(key, version, born, record.size, record.blob_id)
 
 
-async def _go_on() -> None:
-    """What is done between repositories when nobody wants to know."""
-
-
 class Collector:
     """Collects the garbage of a registry. Nothing that was touched within `grace` is removed by itself."""
 
@@ -77,8 +73,8 @@ class Collector:
         self._policies = Policies(core)
         self._grace_us = int((core.grace if grace is None else grace).total_seconds() * 1_000_000)
 
-    async def collect(self, *, dry_run: bool = False, between: Callable[[], Awaitable[None]] = _go_on) -> Report:
-        """Remove garbage, or with `dry_run` only say what would go; `between` is awaited before each repository.
+    async def collect(self, *, dry_run: bool = False) -> Report:
+        """Remove garbage, or with `dry_run` only say what would go.
 
         A repository with a record that cannot be read is left as it is, and reported. Raises StoreTrouble; what was
         not finished then, the next run finishes.
@@ -86,7 +82,6 @@ class Collector:
         report = Report(dry_run=dry_run)
         began = await self._uploads_began()
         async for repository in repositories(self._core.records):
-            await between()
             removed = Removed()
             sweep = _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run)
             sweep.began = began.get(repository, sweep.began)
