@@ -17,6 +17,7 @@ gpg-agent gpg-agent
 redis-server redis-server
 etcd etcd-server
 npm npm
+nginx nginx-light
 END
 }
 
