@@ -39,6 +39,7 @@ CnrError
 │   │   ├── LoginRequired      none, where some are needed
 │   │   ├── TokenRefused       a bearer token that is expired, revoked, or none of ours
 │   │   └── InsufficientScope  a bearer token that was made for something else
+│   ├── FormatRefused        a format that the repository does not take
 │   ├── Immutable            a release's tag may not move to other content
 │   └── Forbidden            known, but without the right
 └── StoreTrouble           not the caller's fault
@@ -225,6 +226,10 @@ class Immutable(Denied):
 
 class Forbidden(Denied):
     """The caller lacks the right. Details: `package`, `scopes`."""
+
+
+class FormatRefused(Denied):
+    """The repository takes no packages of this format. Details: `package`, `media_type`."""
 
 
 class StoreTrouble(CnrError):
