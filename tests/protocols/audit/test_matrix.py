@@ -10,7 +10,7 @@ from tests.protocols.auth.world import PRIVATE, World
 LOGINS = {("GET", "/token"), ("POST", "/token"), ("POST", "/api/v1/users/login"), ("GET", "/v2/")}
 WHO = {
     "anonymous": {"kind": "anonymous"},
-    "wrong password": {"kind": "unknown", "name": "root"},
+    "wrong password": {"kind": "unknown", "name": "wren"},
     "revoked token": {"kind": "unknown"},
     "other's admin": {"kind": "user", "name": "otto"},
     "narrow robot": {"kind": "token", "name": "narrow"},
