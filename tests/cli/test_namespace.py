@@ -15,39 +15,79 @@ def on(cnr: Run, tmp_path: Path) -> Run:
     return lambda verb, *arguments: cnr("namespace", verb, *arguments, "--database-url", tmp_path / "data")
 
 
+OTHERS: dict[str, Any] = {
+    "push_role": "writer",
+    "force_role": "writer",
+    "yank_role": "writer",
+    "delete_role": "maintainer",
+    "channels": {},
+    "formats": None,
+    "max_tags": None,
+    "max_bytes": None,
+    "used_tags": 0,
+    "used_bytes": 0,
+}
+
+
+def shown(on: Run, *words: object) -> Any:
+    """What is shown, without the version."""
+    found = on(*words, "--output", "json").json
+    assert isinstance(found.pop("version"), str)
+    return found
+
+
 def test_what_is_set_is_shown(on: Run) -> None:
-    assert on("show", "ns", "--output", "json").json == {
+    assert shown(on, "show", "ns") == {
         "path": "ns",
         "immutability": "releases",
         "force": True,
         "untagged_after": None,
         "visibility": "private",
-        "max_tags": None,
-        "max_bytes": None,
-        "used": {"tags": 0, "bytes": 0},
+        **OTHERS,
         "set": {},
     }
     flags = ("--immutability", "none", "--no-force", "--untagged-after", "30d", "--visibility", "public")
-    done = on("set", "ns", *flags, "--output", "json").json
+    done = shown(on, "set", "ns", *flags)
     own = {"immutability": "none", "force": False, "untagged_after": 2_592_000, "visibility": "public"}
-    none = {"max_tags": None, "max_bytes": None, "used": {"tags": 0, "bytes": 0}}
-    assert done == {"path": "ns", **own, **none, "set": own}
-    assert on("show", "ns/app", "--output", "json").json == {"path": "ns/app", **own, **none, "set": {}}
+    assert done == {"path": "ns", **own, **OTHERS, "set": own}
+    assert shown(on, "show", "ns/app") == {"path": "ns/app", **own, **OTHERS, "set": {}}
 
 
 def test_quotas(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = on("set", "ns", "--max-tags", "100", "--max-bytes", "2GiB", "--output", "json").json
+    found = shown(on, "set", "ns", "--max-tags", "100", "--max-bytes", "2GiB")
     assert (found["max_tags"], found["max_bytes"]) == (100, 2 << 30)
     assert found["set"] == {"max_tags": 100, "max_bytes": 2 << 30}
     assert "max-bytes       2,147,483,648 (0 used)  set here" in on("show", "ns").out
     # of a namespace; a repository in it has none of its own
-    assert on("show", "ns/app", "--output", "json").json["max_tags"] is None
+    assert shown(on, "show", "ns/app")["max_tags"] is None
     monkeypatch.setenv("CNR_MAX_TAGS_PER_NAMESPACE", "7")
-    assert on("show", "other", "--output", "json").json["max_tags"] == 7
-    assert on("set", "other", "--max-tags", "off", "--output", "json").json["max_tags"] is None
-    assert on("set", "ns", "--unset", "max-tags", "--output", "json").json["max_tags"] == 7
+    assert shown(on, "show", "other")["max_tags"] == 7
+    assert shown(on, "set", "other", "--max-tags", "off")["max_tags"] is None
+    assert shown(on, "set", "ns", "--unset", "max-tags")["max_tags"] == 7
     for wrong in (("--max-tags", "x"), ("--max-tags", "-1"), ("--max-bytes", "2 miles")):
         assert on("set", "ns", *wrong).code == 2
+
+
+def test_who_does_what(on: Run) -> None:
+    flags = ("--force-role", "maintainer", "--delete-role", "admin", "--push-role", "admin", "--yank-role", "writer")
+    more = ("--channel", "stable:maintainer", "--channel", "rc*:writer", "--format", "helm", "--format", "kpm")
+    done = shown(on, "set", "ns", *flags, *more)
+    own = {
+        "push_role": "admin",
+        "force_role": "maintainer",
+        "yank_role": "writer",
+        "delete_role": "admin",
+        "channels": {"rc*": "writer", "stable": "maintainer"},
+        "formats": ["helm", "kpm"],
+    }
+    assert done["set"] == own
+    assert {name: done[name] for name in own} == own
+    taken = shown(on, "set", "ns", "--unset", "channels", "--unset", "formats", "--unset", "force-role")
+    assert (taken["channels"], taken["formats"], taken["force_role"]) == ({}, None, "writer")
+    for wrong in ("stable", "stable:reader", "sta ble:writer", ":writer", "a*b:writer"):
+        assert on("set", "ns", "--channel", wrong).code == 2
+    assert on("set", "ns", "--format", "he/lm").code == 2
+    assert on("set", "ns", "--delete-role", "writer").code == 2
 
 
 def test_a_repository_s_rule_wins_and_is_taken_back(on: Run) -> None:
@@ -71,6 +111,12 @@ def test_it_says_where_a_rule_comes_from(on: Run, monkeypatch: pytest.MonkeyPatc
         ["force", "not", "allowed", "from", "above"],
         ["untagged-after", "90", "s", "from", "above"],
         ["visibility", "private", "from", "above"],
+        ["push-role", "writer", "from", "above"],
+        ["force-role", "writer", "from", "above"],
+        ["yank-role", "writer", "from", "above"],
+        ["delete-role", "maintainer", "from", "above"],
+        ["channels", "-", "from", "above"],
+        ["formats", "all", "from", "above"],
         ["max-tags", "any", "(0", "used)", "from", "above"],
         ["max-bytes", "any", "(0", "used)", "from", "above"],
     ]

@@ -11,6 +11,7 @@ from cnr.api.oci_names import readable, writable
 from cnr.domain.digest import Digest, digest_of, parse_digest
 from cnr.domain.errors import InvalidDigest, InvalidManifest, TooManyTags
 from cnr.domain.names import Repository, Tag, parse_tag
+from cnr.http.audited import note
 from cnr.http.conditions import names
 from cnr.http.routes import Route
 from cnr.http.streaming import BlobResponse
@@ -65,20 +66,23 @@ class ManifestRoutes:
             tag = parse_tag(reference)
             async with self._bodies.read(request) as data:
                 pushed = _pushed(data, request, None)
-                await self._images.put(repository, pushed, tag)
+                note(request, digest=pushed.digest)
+                await self._images.put(repository, pushed, tag, by=request.scope["grant"])
             return _created(repository, pushed, [])
         digest, tags = parse_digest(reference), _tags(request)
+        if tags:
+            note(request, tags=" ".join(tags))
         async with self._bodies.read(request) as data:
             pushed = _pushed(data, request, digest)
-            moved = await self._images.put_by_digest(repository, pushed, tags)
+            moved = await self._images.put_by_digest(repository, pushed, tags, by=request.scope["grant"])
         return _created(repository, pushed, moved)
 
     async def delete(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)
         if ":" in reference:
-            await self._images.delete(repository, parse_digest(reference))
+            await self._images.delete(repository, parse_digest(reference), by=request.scope["grant"])
         else:
-            await self._images.delete_tag(repository, parse_tag(reference))
+            await self._images.delete_tag(repository, parse_tag(reference), by=request.scope["grant"])
         return Response(status_code=202)
 
 
@@ -121,7 +125,6 @@ def _headers(digest: Digest, media_type: str, by_tag: bool) -> RawHeaders:
         (b"content-type", media_type.encode()),
         (b"docker-content-digest", raw),
         (b"etag", b'"%b"' % raw),
-        (b"x-content-type-options", b"nosniff"),
     ]
     return [*headers, (b"vary", b"Accept")] if by_tag else headers
 

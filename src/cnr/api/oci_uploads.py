@@ -12,6 +12,7 @@ from cnr.domain.access import Grant
 from cnr.domain.digest import Digest, parse_digest
 from cnr.domain.errors import InsufficientScope, InvalidDigest, InvalidName, InvalidSize
 from cnr.domain.names import Repository
+from cnr.http.audited import note
 from cnr.http.body import body_chunks
 from cnr.http.routes import Route
 from cnr.registry.registry import Registry
@@ -48,13 +49,15 @@ class UploadRoutes:
             raise InvalidDigest("the digest algorithms are sha256 and sha512")
         if "mount" in query:
             digest = parse_digest(query["mount"])
+            note(request, mount=digest, **({"from": query["from"]} if "from" in query else {}))
             if await self._mount(request.scope["grant"], repository, digest, query.get("from")):
                 return _created(repository, digest)
         elif "digest" in query:
             digest = parse_digest(query["digest"])
+            note(request, digest=digest)
             await self._uploads.take(repository, digest, self._body(request), length=_length(request))
             return _created(repository, digest)
-        return _progress(repository, await self._uploads.begin(repository), 202)
+        return _progress(repository, await self._uploads.begin(repository, owner=_owner(request)), 202)
 
     async def _mount(self, grant: Grant, repository: Repository, digest: Digest, source: str | None) -> bool:
         """Whether the blob was mounted: only from where the caller may pull."""
@@ -72,12 +75,17 @@ class UploadRoutes:
 
     async def status(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)
-        return _progress(repository, await self._uploads.find(repository, reference), 204)
+        return _progress(repository, await self._uploads.find(repository, reference, owner=_owner(request)), 204)
 
     async def append(self, request: Request, name: str, reference: str) -> Response:
         repository = writable(name)
         upload = await self._uploads.append(
-            repository, reference, self._body(request), at=_offset(request), length=_length(request)
+            repository,
+            reference,
+            self._body(request),
+            at=_offset(request),
+            length=_length(request),
+            owner=_owner(request),
         )
         return _progress(repository, upload, 202)
 
@@ -86,17 +94,24 @@ class UploadRoutes:
         if "digest" not in request.query_params:
             raise InvalidDigest("the end of an upload needs ?digest= of the whole blob")
         digest = parse_digest(request.query_params["digest"])
-        await self._uploads.finish(
-            repository, reference, digest, self._body(request), at=_offset(request), length=_length(request)
-        )
+        note(request, digest=digest)
+        owner, at, length = _owner(request), _offset(request), _length(request)
+        body = self._body(request)
+        await self._uploads.finish(repository, reference, digest, body, at=at, length=length, owner=owner)
         return _created(repository, digest)
 
     async def cancel(self, request: Request, name: str, reference: str) -> Response:
-        await self._uploads.cancel(writable(name), reference)
+        await self._uploads.cancel(writable(name), reference, owner=_owner(request))
         return Response(status_code=204)
 
     def _body(self, request: Request) -> AsyncIterator[bytes]:
         return body_chunks(request, limit=self._registry.limits.blob_bytes, stall_s=self._stall_s)
+
+
+def _owner(request: Request) -> str:
+    """Whose an upload is: nobody's where there are no accounts."""
+    owner: str = request.scope["grant"].owner
+    return owner
 
 
 def _offset(request: Request) -> int | None:

@@ -30,12 +30,16 @@ CnrError
 │   ├── NameTaken            the tag is in use for another kind of thing
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
 │   ├── BlobInUse            a manifest needs the blob
+│   ├── ChangedMeanwhile     it is not any more what the caller saw
+│   ├── LastAdministrator    nobody would administer the registry any more
 │   └── RecordFull           one more entry would pass a record's size limit
+├── ReadOnly               nothing may be changed on this server, by anybody
 ├── Denied                 the caller may not
 │   ├── Unauthorized         wrong credentials
 │   │   ├── LoginRequired      none, where some are needed
 │   │   ├── TokenRefused       a bearer token that is expired, revoked, or none of ours
 │   │   └── InsufficientScope  a bearer token that was made for something else
+│   ├── FormatRefused        a format that the repository does not take
 │   ├── Immutable            a release's tag may not move to other content
 │   ├── QuotaExceeded        a namespace has as much as it may have
 │   └── Forbidden            known, but without the right
@@ -52,9 +56,16 @@ CnrError
 
 from typing import Any
 
+from cnr.domain.audit import Who
+
 
 class CnrError(Exception):
-    """Base of all that the registry raises. `details` goes to clients: no secrets, only JSON values."""
+    """Base of all that the registry raises. `details` goes to clients: no secrets, only JSON values.
+
+    `who` is the caller, where that is known: for the audit log.
+    """
+
+    who: Who | None = None
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -182,6 +193,18 @@ class RecordFull(Conflict):
     """One more entry would make a record larger than a store must accept."""
 
 
+class ChangedMeanwhile(Conflict):
+    """What was to be changed is not any more what the caller saw. Details: `version`, what it is now."""
+
+
+class LastAdministrator(Conflict):
+    """Without this user nobody would administer the registry."""
+
+
+class ReadOnly(CnrError):
+    """The server is read-only."""
+
+
 class Denied(CnrError):
     """The caller may not do this."""
 
@@ -228,6 +251,10 @@ class TooManyFailures(TooMany):
 
 class TooManyUploads(TooMany):
     """A repository, or the registry, has as many open uploads as it may have. Details: `limit`."""
+
+
+class FormatRefused(Denied):
+    """The repository takes no packages of this format. Details: `package`, `media_type`."""
 
 
 class StoreTrouble(CnrError):

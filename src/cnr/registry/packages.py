@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound, StoreUnavailable
 from cnr.domain.names import Channel, Format, PackageName
@@ -12,6 +13,7 @@ from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.policies import Policies
 from cnr.registry.release import Composer, Formats
+from cnr.registry.rights import require
 from cnr.registry.tags import Tags, no_format, no_package, no_release
 from cnr.store import keys
 from cnr.store.base import BlobReader
@@ -57,16 +59,28 @@ class Packages:
 
         Raises PackageNotFound, InvalidQuery, ReleaseNotFound, AmbiguousFormat. Source: contracts/cnr.md section 3.
         """
-        release, record = await self._resolve(package, query)
-        token = _only_format(package, release, record) if format == ANY_FORMAT else Format(format)
-        if token not in record.formats:
-            raise no_format(package, release, format)
-        return Published(package, release, token, record.formats[token])
-
-    async def _resolve(self, package: PackageName, query: str) -> tuple[Release, ReleaseTag]:
         exact = query.replace(" ", "")
         if is_release(exact) and (record := await self._record(package, Release(exact))):
-            return Release(exact), record
+            return _published(package, Release(exact), record, format)
+        return _published(package, *await self._search(package, query), format)
+
+    async def shown(self, package: PackageName, query: str, format: str) -> tuple[Published, Sequence[Channel]]:
+        """As `find`, and `channels_at` of what it found. Raises as `find` does.
+
+        A store far away is asked for both at the same time.
+        """
+        exact, head = query.replace(" ", ""), None
+        record: ReleaseTag | None = None
+        if is_release(exact):
+            record, head = await self._tags.release_and_head(package.repository, tag_of(Release(exact)))
+        if record is not None and record.formats:
+            found = _published(package, Release(exact), record, format)
+        else:
+            found, head = _published(package, *await self._search(package, query), format), None
+        tag = tag_of(found.release)
+        return found, await self._core.catalog.channels_at(package.repository, tag, head=head)
+
+    async def _search(self, package: PackageName, query: str) -> tuple[Release, ReleaseTag]:
         for _ in range(_LOOKS):
             release = await self._select(package, query)
             if record := await self._record(package, release):
@@ -144,18 +158,20 @@ class Packages:
         """`read` of `file`."""
         return await self.read(package, await self.file(package, digest))
 
-    async def delete(self, package: PackageName, release: str, format: str) -> Published:
+    async def delete(self, package: PackageName, release: str, format: str, *, by: Grant = EVERYTHING) -> Published:
         """Delete one format of an exact release; the last one takes the release with it, also out of its channels.
 
-        `-` is the only format there is. Raises PackageNotFound, AmbiguousFormat.
+        `-` is the only format there is. Raises PackageNotFound, AmbiguousFormat, Forbidden (a rule keeps it from `by`).
         """
         record = await self._record(package, Release(release)) if is_release(release) else None
         if record is None:
             raise no_release(package, release)
         token = _only_format(package, Release(release), record) if format == ANY_FORMAT else Format(format)
-        return await self.remove(package, Release(release), token)
+        return await self.remove(package, Release(release), token, by=by)
 
-    async def remove(self, package: PackageName, release: Release, token: Format) -> Published:
+    async def remove(
+        self, package: PackageName, release: Release, token: Format, *, by: Grant = EVERYTHING
+    ) -> Published:
         """As `delete`, of a format by its token; `release` may be a version that is no strict SemVer."""
 
         def without(formats: Formats) -> Formats:
@@ -164,11 +180,19 @@ class Packages:
             return {other: entry for other, entry in formats.items() if other != token}
 
         policy = await self._policies.of(package.repository)
+        require("delete", policy, by, package.repository)
         before, after = await self._composer.recompose(package, release, without, policy)
         if isinstance(after, DeletedTag):
             await self._tags.left(package.repository)
         assert isinstance(before, ReleaseTag)
         return Published(package, release, token, before.formats[token])
+
+
+def _published(package: PackageName, release: Release, record: ReleaseTag, format: str) -> Published:
+    token = _only_format(package, release, record) if format == ANY_FORMAT else Format(format)
+    if token not in record.formats:
+        raise no_format(package, release, format)
+    return Published(package, release, token, record.formats[token])
 
 
 def _age(item: Published) -> tuple[int, bytes, Format]:

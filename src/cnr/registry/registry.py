@@ -17,6 +17,7 @@ from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
 from cnr.registry.pushed_formats import PushedFormats
 from cnr.registry.quotas import Quotas
+from cnr.registry.readiness import Readiness
 from cnr.registry.references import References
 from cnr.registry.release import Composer
 from cnr.registry.retag import Retagger
@@ -32,6 +33,7 @@ class Registry:
         self.core = core
         self.limits = core.limits
         self.catalog = core.catalog
+        self._readiness = Readiness(core.blobs)
         self.policies = Policies(core)
         self.tags = Tags(core)
         self.quotas = Quotas(core, self.policies)
@@ -49,7 +51,7 @@ class Registry:
         references = References(self.blobs, self.manifests)
         self.images = Images(core, self.policies, self.tags, self.manifests, references, retag)
         self.charts = Charts(self.tags, self.blobs, self.manifests, self.packages, self.listing, self.images)
-        self.yanks = Yanks(core)
+        self.yanks = Yanks(core, self.policies)
         self.chart_indexes = ChartIndexes(core)
         self.chart_selections = ChartSelections(core, self.chart_indexes)
         self.chart_files = ChartFiles(core, self.charts)
@@ -60,3 +62,4 @@ class Registry:
     async def ready(self) -> None:
         """Raises StoreUnavailable while the stores or the views cannot be used."""
         await self.catalog.sync()
+        await self._readiness.check()

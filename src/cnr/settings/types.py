@@ -71,6 +71,11 @@ def _url(text: str) -> StoreUrl:
     return StoreUrl.of_folder(folder(url.path))
 
 
+def optional_file(text: str) -> Path | None:
+    """An absolute path, made so from the folder in which the server is started; None for none."""
+    return Path(text).expanduser().absolute() if text else None
+
+
 def host(text: str) -> Host:
     """A host with or without a port."""
     return Host.parse(text)
@@ -90,6 +95,16 @@ def folder(text: str) -> Path:
     if "\0" in text:
         raise ValueError("it must be a folder")
     return Path(os.path.abspath(Path(text).expanduser()))
+
+
+def file(text: str) -> Path | None:
+    """The absolute path of a file, or None for none."""
+    return folder(text) if text else None
+
+
+def place_of_log(text: str) -> str:
+    """`stdout`, `stderr` or `off`, else the absolute path of a file."""
+    return text.lower() if text.lower() in ("stdout", "stderr", "off") else str(folder(text))
 
 
 def plain(text: str) -> str:
