@@ -11,6 +11,7 @@ debian_programs() { # COMMAND PACKAGE
 curl curl
 openssl openssl
 skopeo skopeo
+podman podman
 docker-registry docker-registry
 gpg gpg
 gpg-agent gpg-agent
@@ -18,6 +19,8 @@ redis-server redis-server
 etcd etcd-server
 npm npm
 nginx nginx-light
+dbus-run-session dbus-daemon
+gnome-keyring-daemon gnome-keyring
 END
 }
 

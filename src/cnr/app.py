@@ -19,17 +19,24 @@ from cnr.api import helm as helm_api
 from cnr.api import oci as oci_api
 from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
+from cnr.audit.log import AuditLog, open_sink, server_event
 from cnr.auth.access_control import AccessControl
 from cnr.auth.authority import OpenAuthority
+from cnr.auth.gate import Gate, read_only
 from cnr.config import Config
-from cnr.domain.errors import StoreTrouble
+from cnr.domain.audit import OPEN, Event, Who
+from cnr.domain.errors import StoreTrouble, StoreUnavailable
 from cnr.http.access_log import AccessLog, LogFile, open_log
+from cnr.http.admission import Admission, Rate
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
+from cnr.http.proxies import Proxies
+from cnr.http.security import StrictTransport
 from cnr.registry.catalog import Catalog
 from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.core import Core
 from cnr.registry.gc import Collector
+from cnr.registry.gc_report import Report
 from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
 from cnr.settings.setting import ConfigError
@@ -171,23 +178,73 @@ async def _bring_views_up(registry: Registry) -> None:
         await registry.catalog.sync()
 
 
-def access_control(registry: Registry) -> AccessControl:
-    """The accounts in the registry's record store."""
+def access_control(registry: Registry, htpasswd: Path | None = None, login_failures: int = 0) -> AccessControl:
+    """The accounts in the registry's record store, and in an htpasswd file; the rest as AccessControl has it."""
     core = registry.core
-    return AccessControl(core.records, core.updater, registry.policies.is_public, clock=core.clock, new_id=core.new_id)
+    return AccessControl(
+        core.records,
+        core.updater,
+        registry.policies.is_public,
+        clock=core.clock,
+        new_id=core.new_id,
+        login_failures=login_failures,
+        htpasswd=htpasswd,
+    )
 
 
 async def _access_control(config: Config, registry: Registry, stack: AsyncExitStack) -> AccessControl | None:
     """None where the server is open."""
     if config.auth == "open":
         return None
-    control = access_control(registry)
+    if config.htpasswd is not None and not os.access(config.htpasswd, os.R_OK):
+        raise ConfigError(f"the htpasswd file {config.htpasswd} cannot be read (CNR_HTPASSWD)")
+    control = access_control(registry, config.htpasswd, config.login_failures)
     stack.push_async_callback(control.close)
     return control
 
 
-async def _anybody(name: str, password: str) -> None:
+def _admission(config: Config) -> Admission | None:
+    """None where no rate is set: then nothing is counted."""
+    wanted = (
+        config.rate_per_address,
+        config.write_rate_per_address,
+        config.rate_per_caller,
+        config.write_rate_per_caller,
+    )
+    if all(rate is None for rate in wanted):
+        return None
+    return Admission(*(None if rate is None else Rate(rate, config.rate_burst) for rate in wanted))
+
+
+async def _anybody(name: str, password: str, address: str) -> Who:
     """An open server takes every login. Source: contracts/cnr.md 2.15."""
+    return OPEN
+
+
+def open_audit_log(config: Config, clock: Callable[[], int]) -> AuditLog | None:
+    """The audit log of `config`; None where there is none. Raises ConfigError where it cannot be written."""
+    days = timedelta(days=config.audit_days)
+    sink = open_sink(
+        config.audit_log,
+        most_bytes=config.audit_size,
+        most_s=int(days.total_seconds()),
+        keep=config.audit_keep,
+        clock=clock,
+    )
+    if sink is None:
+        return None
+    try:
+        sink.start()
+    except OSError as exc:
+        reason = exc.strerror
+        raise ConfigError(f"{config.audit_log} cannot be used as the audit log (CNR_AUDIT_LOG): {reason}") from exc
+    return AuditLog(sink, clock=clock, strict=config.audit_strict)
+
+
+def collected(report: Report) -> Event:
+    """A collection in the audit log."""
+    removed = {"records": report.count, "files": report.unnamed, "bytes": report.size}
+    return server_event("collect-garbage", removed | ({"left_alone": len(report.failed)} if report.failed else {}))
 
 
 def _open_access_log(setting: str) -> LogFile | None:
@@ -195,6 +252,12 @@ def _open_access_log(setting: str) -> LogFile | None:
         return open_log(setting)
     except OSError as exc:
         raise ConfigError(f"{setting} cannot be used as the access log (CNR_ACCESS_LOG): {exc.strerror}") from exc
+
+
+def _checks(config: Config, audit: AuditLog | None) -> list[Callable[[], None]]:
+    """What keeps changes out."""
+    checks = [read_only] if config.read_only else []
+    return checks if audit is None else [*checks, audit.check]
 
 
 class App:
@@ -207,6 +270,7 @@ class App:
         self._config = config
         self._stack = AsyncExitStack()
         self._app: ASGIApp | None = None
+        self._draining = False
 
     async def startup(self) -> None:
         """Open the stores in this process and this event loop. Raises as open_registry does; then nothing is open."""
@@ -219,16 +283,25 @@ class App:
         registry = await stack.enter_async_context(open_registry(config))
         views_begun = asyncio.create_task(_bring_views_up(registry))
         stack.callback(views_begun.cancel)
-        if config.gc_interval:
-            schedule = Schedule(registry.core, Collector(registry.core, registry.manifests), config.gc_interval)
+        audit = open_audit_log(config, strict_clock())
+        record = None
+        if audit is not None:
+            stack.callback(audit.close)
+            record = audit.record
+        if config.gc_interval and not config.read_only:
+            collector = Collector(registry.core, registry.manifests)
+            told = None if record is None else lambda report: record(collected(report))
+            schedule = Schedule(registry.core, collector, config.gc_interval, told=told)
             await stack.enter_async_context(schedule.running())
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
         control = await _access_control(config, registry, stack)
         authorize = OpenAuthority().authorize if control is None else control.authority.authorize
-        check = _anybody if control is None else control.callers.named
-        site = Site(fields, registry.ready, check=check, public_url=config.public_url)
+        authorize = Gate(authorize, _checks(config, audit)).authorize
+        check = _anybody if control is None else control.login
+        site = Site(fields, partial(self._ready, registry), check=check, public_url=config.public_url)
+        admission = _admission(config)
         oci = oci_api.adapter(
             registry,
             authorize,
@@ -236,18 +309,35 @@ class App:
             tokens=None if control is None else control.token_service,
             scheme=config.auth_scheme,
             public_url=config.public_url,
+            admission=admission,
+            record=record,
         )
         protocols: dict[str, ASGIApp] = {"v2": oci, "token": oci}
-        helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout)
+        helm = partial(
+            helm_api.adapter, registry, authorize, stall_s=config.body_timeout, admission=admission, record=record
+        )
         protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
-        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize))
+        cnr = cnr_api.adapter(registry, fields, site, authorize, control=control, admission=admission, record=record)
+        app = by_first_segment(protocols, cnr)
         if config.helm_hosts:
             app = by_host(config.helm_hosts, helm(context_path=""), app)
         app = EarlyAnswers(app)
         log = _open_access_log(config.access_log)
         if log is not None:
             stack.callback(log.close)
-        return AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+        app = AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+        if config.hsts:
+            app = StrictTransport(app, config.hsts)
+        return Proxies(app, config.trusted_proxies) if config.trusted_proxies else app
+
+    def drain(self) -> None:
+        """Answer /readyz with 503 from now on, and all else as before."""
+        self._draining = True
+
+    async def _ready(self, registry: Registry) -> None:
+        if self._draining:
+            raise StoreUnavailable("this server is about to stop")
+        await registry.ready()
 
     async def shutdown(self) -> None:
         """Let go of everything; open requests must have ended."""

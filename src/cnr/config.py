@@ -19,11 +19,13 @@ from cnr.domain.policy import Immutability, Policy, Visibility
 from cnr.domain.store_url import Host, StoreUrl
 from cnr.settings import types
 from cnr.settings.accounts import ACCOUNTS
+from cnr.settings.audit import AUDIT
 from cnr.settings.limits import LIMITS
 from cnr.settings.rules import RULES
 from cnr.settings.serving import SERVING
 from cnr.settings.setting import ConfigError, Setting
 from cnr.settings.storage import STORAGE
+from cnr.settings.traffic import TRAFFIC
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,13 +44,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     host: str
     port: int
     workers: int
+    drain: int
     public_url: str
     trusted_proxies: tuple[str, ...]
+    tls_cert: Path | None
+    tls_key: Path | None
+    hsts: int
     helm_path: str
     helm_hosts: tuple[str, ...]
+    read_only: bool
     app_env: str
     access_log: str
     log_level: str
+    audit_log: str
+    audit_size: int
+    audit_days: int
+    audit_keep: int
+    audit_strict: bool
+    header_timeout: int
+    keep_alive_timeout: int
+    write_timeout: int
+    max_connections: int
+    max_connections_per_address: int
+    rate_per_address: float | None
+    write_rate_per_address: float | None
+    rate_per_caller: float | None
+    write_rate_per_caller: float | None
+    rate_burst: int
+    login_failures: int
     max_json_body: int
     max_form_body: int
     body_timeout: int
@@ -67,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth_scheme: Literal["bearer", "basic"]
     insecure_open: bool
     visibility: Visibility
+    htpasswd: Path | None
 
     @property
     def policy(self) -> Policy:
@@ -146,4 +170,4 @@ def _shown_default(setting: Setting) -> str:
     return setting.default_text or (setting.default if isinstance(setting.default, str) else "")
 
 
-SETTINGS: Final = (*STORAGE, *SERVING, *LIMITS, *RULES, *ACCOUNTS)
+SETTINGS: Final = (*STORAGE, *SERVING, *AUDIT, *TRAFFIC, *LIMITS, *RULES, *ACCOUNTS)

@@ -6,17 +6,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api import cnr_messages as messages
+from cnr.api.cnr_admin import admin_place, admin_routes
 from cnr.api.cnr_errors import CODES, ERRORS, render
 from cnr.api.cnr_fields import LIST_LIMIT, FieldReader, format_filter, page, push, rank, text_field
 from cnr.api.cnr_files import BlobFiles
 from cnr.api.cnr_names import locate, readable, writable
 from cnr.api.cnr_site import Site
 from cnr.api.docs_page import Docs
+from cnr.auth.access_control import AccessControl
+from cnr.domain.audit import Record
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel, parse_release
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
+from cnr.http.audited import note
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
+from cnr.http.security import NOSNIFF, OPEN_TO_READ, PREFLIGHT
 from cnr.registry.registry import Registry
 
 P = "/api/v1/packages"
@@ -24,11 +30,24 @@ BASIC: Final = 'Basic realm="cnr", charset="UTF-8"'
 PREFIXES = ("", "/cnr")
 
 
-def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Authorize) -> Adapter:
-    """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials."""
+def adapter(
+    registry: Registry,
+    fields: FieldReader,
+    site: Site,
+    authorize: Authorize,
+    *,
+    admission: Admission | None = None,
+    control: AccessControl | None = None,
+    record: Record | None = None,
+) -> Adapter:
+    """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials.
+
+    `control`: the accounts of a server that has them.
+    """
     api = CnrApi(registry, fields)
     docs = Docs()
-    router = Router([*site.routes(), *docs.routes(), *api.routes()], prefixes=PREFIXES)
+    administration = admin_routes(registry, control)
+    router = Router([*site.routes(), *docs.routes(), *api.routes(), *administration], prefixes=PREFIXES)
     site.describe(router)
     docs.describe(router)
     return Adapter(
@@ -37,9 +56,14 @@ def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Auth
         render=render,
         authorize=authorize,
         locate=locate,
+        place=admin_place,
         challenge=lambda request, error, access: BASIC,
         codes=CODES,
-        headers=((b"access-control-allow-origin", b"*"), (b"x-content-type-options", b"nosniff")),
+        headers=(OPEN_TO_READ, NOSNIFF),
+        preflight=PREFLIGHT,
+        protocol="cnr",
+        record=record,
+        admission=admission,
     )
 
 
@@ -81,6 +105,7 @@ class CnrApi:
         package = writable(namespace, name)
         async with self._fields.spooled(request) as fields:
             wanted = push(fields, self._registry.limits)
+            note(request, release=wanted.release, media_type=wanted.format, force=wanted.force)
             await self._registry.publisher.publish(
                 package,
                 wanted.release,

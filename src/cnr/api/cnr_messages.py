@@ -3,29 +3,19 @@
 Source: contracts/cnr.md sections 1 and 2. Fields stand in the order in which they are sent.
 """
 
-from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from cnr.domain.digest import TarDigest
+from cnr.domain.moment import Moment, timestamp
 from cnr.registry.packages import Published
 from cnr.store.views import ChannelView, PackageView, SearchHit
 
-_EPOCH = datetime(1970, 1, 1)
-
-Moment = Annotated[
-    str, Meta(description="Naive UTC, always with six digits.", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$")
-]
 Hex = Annotated[str, Meta(description="SHA-256 of the uncompressed tar.", pattern="^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Meta(description="Bytes of the gzip.", ge=0)]
 Base64 = Annotated[str, Meta(description="Base64 of the gzip.")]
-
-
-def timestamp(microseconds: int) -> str:
-    """Naive UTC, ISO 8601, always six digits of fraction."""
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
 
 
 class Descriptor(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import httpx
 
+from cnr.client.cnr_bearer import CnrBearer
+from cnr.client.credentials import NOBODY, Credentials
 from cnr.client.errors import Damaged, NotFound
 from cnr.client.messages import Channel, Gone, Manifest, PackageItem, SearchItem, Yanked
 from cnr.client.push_body import PushBody
@@ -36,9 +38,13 @@ class CnrClient:
     or use it as a context manager. Not for several threads at once. Source: contracts/cnr.md section 2.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, who: Credentials = NOBODY) -> None:
+        """`who` is asked for where `connection` has no token: somebody with an identity token."""
         self.registry = connection.registry
         self._http = connection.open()
+        self._bearer = CnrBearer(connection, who) if who.identity_token else None
+        if self._bearer is not None:
+            self._http.auth = self._bearer
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +55,8 @@ class CnrClient:
     def close(self) -> None:
         """Closes the connections."""
         self._http.close()
+        if self._bearer is not None:
+            self._bearer.close()
 
     def version(self) -> dict[str, Any]:
         """The server's versions by name, such as `cnr-api`."""

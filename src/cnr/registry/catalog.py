@@ -126,16 +126,17 @@ class Catalog:
             except CursorLost:
                 _log.warning("the feed was lost: all lists are built anew")
         head = await self._records.head()
-        await self._views.rebuild(self._everything(), since=since, until=head)
+        await self._views.rebuild(self.everything(), since=since, until=head)
         ends.add(head)
 
     async def _advance(self, since: Cursor, ends: set[Cursor]) -> None:
         changed, until = await self._records.changes(since)
         # under load the feed has gone beyond the first head by now: the end is wherever it is next to this page
         ends.add(until if until == since else await self._records.head())
-        await self._views.apply(await self._read(changed), since=since, until=until)
+        await self._views.apply(await self.changes_of(changed), since=since, until=until)
 
-    async def _read(self, changed: Sequence[str]) -> list[Change]:
+    async def changes_of(self, changed: Sequence[str]) -> list[Change]:
+        """What stands under these keys now, of those that views show."""
         wanted = [key for key in changed if key.startswith(VIEWED)]
         found: list[Change] = []
         for start in range(0, len(wanted), READS_AT_ONCE):
@@ -157,7 +158,8 @@ class Catalog:
             chart = await self.chart_entries.entry(key, found.formats[HELM], yanked=yanked)
         return change_of(record, found, chart)
 
-    async def _everything(self) -> AsyncIterator[list[Change]]:
+    async def everything(self) -> AsyncIterator[list[Change]]:
+        """All that views show, from a scan."""
         for prefix in VIEWED:
             after = ""
             while records := await self._records.scan(prefix, after=after):

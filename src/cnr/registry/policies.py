@@ -82,4 +82,10 @@ def _over(policy: Policy, record: PolicyRecord) -> Policy:
         force=policy.force if record.force is None else record.force,
         untagged_after=untagged,
         visibility=record.visibility or policy.visibility,
+        push_role=record.push_role or policy.push_role,
+        force_role=record.force_role or policy.force_role,
+        yank_role=record.yank_role or policy.yank_role,
+        delete_role=record.delete_role or policy.delete_role,
+        channels=policy.channels if record.channels is None else record.channels,
+        formats=policy.formats if record.formats is None else frozenset(record.formats),
     )
