@@ -18,6 +18,7 @@ from cnr.domain.audit import Record
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel, parse_release
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
 from cnr.http.audited import note
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
@@ -35,6 +36,7 @@ def adapter(
     site: Site,
     authorize: Authorize,
     *,
+    admission: Admission | None = None,
     control: AccessControl | None = None,
     record: Record | None = None,
 ) -> Adapter:
@@ -61,6 +63,7 @@ def adapter(
         preflight=PREFLIGHT,
         protocol="cnr",
         record=record,
+        admission=admission,
     )
 
 

@@ -31,6 +31,7 @@ ERRORS: ErrorTable = {
     errors.InsufficientScope: Wire(403, "forbidden"),
     errors.Unauthorized: Wire(401, "unauthorized-access"),
     errors.Denied: Wire(403, "forbidden"),
+    errors.TooMany: Wire(429, "too-many-requests", retry_after_s=1),
     errors.StoreFull: Wire(507, "insufficient-storage"),
     errors.StoreUnavailable: Wire(503, "unavailable", retry_after_s=2),
     errors.OutcomeUnknown: Wire(503, "unavailable", retry_after_s=2),

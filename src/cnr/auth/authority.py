@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from cnr.auth.caller import ANYBODY, Caller, Callers
 from cnr.auth.scopes import actions_in, is_catalog
@@ -27,7 +26,10 @@ class Authority(Protocol):
 
 
 class OpenAuthority:
-    """Grants everything; an Authorization header is ignored. Source: contracts/cnr.md 2.15, auth off."""
+    """Grants everything but changes by pages of other sites, which a browser that can reach the server would send.
+
+    An Authorization header is ignored. Source: contracts/cnr.md 2.15, auth off.
+    """
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.changes:
@@ -49,7 +51,7 @@ class AccountAuthority:
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
             return Grant(sees=_nothing, has=_nothing, who=ANONYMOUS, caller=ANYBODY)
-        caller = await self._callers.of(headers.get("authorization"))
+        caller = await self._callers.of(headers.get("authorization"), access.address)
         try:
             await self._decide(caller, headers, access)
         except Denied as exc:
@@ -150,7 +152,7 @@ def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -
 
 
 def _refuse_other_sites(headers: Mapping[str, str]) -> None:
-    """Refuse a change that a browser makes for another site, perhaps with the password that it remembers.
+    """Refuse a change that a browser makes for another site, with the password that it remembers, or none.
 
     Source: Fetch Metadata; the Origin header for browsers without it. No other client sends either. Raises Forbidden.
     """
@@ -158,7 +160,7 @@ def _refuse_other_sites(headers: Mapping[str, str]) -> None:
     origin = headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
         raise Forbidden("a page of another site may not change anything here")
-    if site is None and origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if site is None and origin is not None and origin.partition("://")[2] != headers.get("host"):
         raise Forbidden("a page of another site may not change anything here")
 
 

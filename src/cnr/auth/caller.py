@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cnr.auth import bearer
 from cnr.auth.accounts import Accounts, Read
+from cnr.auth.backoff import Backoff
 from cnr.auth.bearer import Bearer
 from cnr.auth.htpasswd import GROUP, Htpasswd, version_of
 from cnr.auth.passwords import BCRYPT, Passwords
@@ -15,6 +16,7 @@ from cnr.auth.tokens import Tokens
 from cnr.domain.account import ALL, NONE, ROLES, Path, Right, Rights, Role, ScopePath, granted, reached
 from cnr.domain.audit import ANONYMOUS, Who
 from cnr.domain.errors import StoreTrouble, TokenRefused, Unauthorized
+from cnr.store.base import Version
 from cnr.store.records import TokenRecord, UserRecord
 
 
@@ -85,7 +87,7 @@ ANYBODY = Caller()
 
 
 class Callers:
-    """Finds out who asks."""
+    """Finds out who asks. Without `backoff` nobody has to wait after a wrong password."""
 
     def __init__(
         self,
@@ -93,19 +95,22 @@ class Callers:
         tokens: Tokens,
         passwords: Passwords,
         bearers: Bearer,
+        backoff: Backoff | None = None,
         *,
         htpasswd: Htpasswd | None = None,
     ) -> None:
+        self._backoff = backoff
         self._accounts = accounts
         self._tokens = tokens
         self._passwords = passwords
         self._bearers = bearers
         self._htpasswd = htpasswd
 
-    async def of(self, authorization: str | None) -> Caller:
-        """Who sends this header; anybody without one.
+    async def of(self, authorization: str | None, address: str = "") -> Caller:
+        """Who sends this header from this address; anybody without one.
 
-        Raises Unauthorized for a wrong password or robot token, and TokenRefused for a bearer token of no use.
+        Raises Unauthorized for a wrong password or robot token, TooManyFailures as `named`, and TokenRefused for a
+        bearer token of no use.
         """
         if authorization is None:
             return ANYBODY
@@ -115,31 +120,42 @@ class Callers:
             case "basic":
                 name, password = _split(credentials)
                 # skopeo without a password shows an empty one, where Basic is asked for
-                return await self.named(name, password) if name or password else ANYBODY
+                return await self.named(name, password, address) if name or password else ANYBODY
             case "bearer" if credentials.startswith("cnr_"):
                 return await self._robot(credentials)
             case "bearer":
                 return await self._of_bearer(credentials)
         raise Unauthorized("the Authorization header is neither Basic nor Bearer")
 
-    async def named(self, name: str, password: str) -> Caller:
+    async def named(self, name: str, password: str, address: str = "") -> Caller:
         """The user of this password; or whose robot token the password is, then the name does not matter.
 
-        Raises Unauthorized.
+        Raises Unauthorized, and TooManyFailures where too many wrong ones came before.
         """
         if password.startswith("cnr_"):
             return await self._robot(password)
         found = await self._accounts.user(name) if _is_name(name) else None
         if found is None and (stored := await self._in_file(name)) is not None:
-            if not await self._passwords.right(name, password, stored, version_of(stored)):
-                raise _wrong()
+            await self._require_right(name, password, stored, version_of(stored), address=address)
             return await self._file_user(name, stored)
         stored, version = (found.record.password, found.version) if found else (None, None)
-        if not await self._passwords.right(name, password, stored, version) or found is None:
+        await self._require_right(name, password, stored, version, address=address)
+        if found is None:
             raise _wrong()
         if found.record.password.startswith(BCRYPT):
             found = await self._rehashed(name, password, found)
         return await self._user(name, found)
+
+    async def _require_right(
+        self, name: str, password: str, stored: str | None, version: Version | str | None, *, address: str
+    ) -> None:
+        """Raises Unauthorized and TooManyFailures."""
+        attempt = self._backoff.attempt(address, name) if self._backoff else None
+        before = attempt.begin if attempt else None
+        if not await self._passwords.right(name, password, stored, version, before=before):
+            raise _wrong()
+        if attempt is not None:
+            attempt.right()
 
     async def _rehashed(self, name: str, password: str, found: Read[UserRecord]) -> Read[UserRecord]:
         """The user, whose password is kept as argon2id from now on: before anything names the record's Version."""

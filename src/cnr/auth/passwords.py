@@ -1,8 +1,9 @@
 """Passwords: hashed with argon2id, checked against argon2id and bcrypt hashes.
 
-A check costs tens of milliseconds and 64 MiB by intent, so two at most run at once, few wait, and what came out is
-remembered for a minute. What is remembered is a keyed hash of name, password and the Version of the record: after
-any change of the record, on whichever server, the password is checked anew.
+A check costs tens of milliseconds and 64 MiB by intent, so two at most run at once, few wait, the same password is
+checked once for all that show it at a time, and what came out is remembered for a minute. What is remembered is a
+keyed hash of name, password and the Version of the record: after any change of the record, on whichever server, the
+password is checked anew.
 
 Whoever is refused has cost one argon2 and one bcrypt, be he a user of either kind or none: the time tells nobody who
 there is.
@@ -100,6 +101,7 @@ class Passwords:
         self._verifier = verifier or Hashes()
         self._key = secrets.token_bytes(32)
         self._right, self._wrong = _Memory(now_s), _Memory(now_s)
+        self._checking: dict[bytes, asyncio.Task[bool]] = {}
         self._waiting = 0
         # Of no password, for users of the other kind and of none. bcrypt's is of the cost that was met last.
         self._nobody = self._verifier.of_nobody()
@@ -109,18 +111,38 @@ class Passwords:
         """What to keep instead of `password`."""
         return await self._in_pool(lambda: self._verifier.hash(password))
 
-    async def right(self, name: str, password: str, stored: str | None, version: Version | str | None) -> bool:
+    async def right(
+        self,
+        name: str,
+        password: str,
+        stored: str | None,
+        version: Version | str | None,
+        *,
+        before: Callable[[], None] | None = None,
+    ) -> bool:
         """Whether `stored`, the hash in a record of this Version, is one of `password`; None: of nobody.
 
-        Raises StoreUnavailable while too many checks wait.
+        `before` is called before a check of a password that was never right before, and its error is raised. Raises
+        StoreUnavailable while too many checks wait.
         """
         if len(password) > PASSWORD_LIMIT:
             return False
         place = self._place(name, password, stored, version)
         if self._right.has(place):
             return True
-        if self._wrong.has(place):
-            return False
+        task = self._checking.get(place)
+        if task is None:
+            self._require_room()
+            if before is not None and not self._right.had(place):
+                before()
+            if self._wrong.has(place):
+                return False
+            task = asyncio.create_task(self._checked(password, stored, place))
+            self._checking[place] = task
+            task.add_done_callback(lambda _: self._checking.pop(place, None))
+        return await asyncio.shield(task)
+
+    async def _checked(self, password: str, stored: str | None, place: bytes) -> bool:
         found = await self._in_pool(partial(self._check, password, stored))
         (self._right if found else self._wrong).add(place)
         return found
@@ -146,9 +168,12 @@ class Passwords:
         text = b"\0".join(part.encode("utf-8", "surrogatepass") for part in parts)
         return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
 
-    async def _in_pool(self, work: Callable[[], T]) -> T:
+    def _require_room(self) -> None:
         if self._waiting >= WAITING:
             raise StoreUnavailable("too many passwords are being checked; try again")
+
+    async def _in_pool(self, work: Callable[[], T]) -> T:
+        self._require_room()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -166,6 +191,10 @@ class _Memory:
     def has(self, place: bytes) -> bool:
         until = self._until.get(place)
         return until is not None and self._now_s() < until
+
+    def had(self, place: bytes) -> bool:
+        """Also longer ago, as long as there is room to know that."""
+        return place in self._until
 
     def add(self, place: bytes) -> None:
         self._until[place] = self._now_s() + REMEMBERED_S

@@ -38,6 +38,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     client.UnsafeArchive: DAMAGED,
     client.AlreadyHere: EXISTS,
     client.NotFound: NOT_FOUND,
+    client.NotLoggedIn: NOT_FOUND,
     client.Exists: EXISTS,
     client.NotAllowed: DENIED,
     client.ClientError: FAILED,

@@ -23,13 +23,14 @@ class Access:
     """`action` on `repository`; None where the route names none (lists, search), or no repository can be named so.
 
     `path` is where the right must be held, where that is not the repository's own. `changes`: whether something may be
-    different afterwards.
+    different afterwards. `address` is where the request came from, as far as that is known.
     """
 
     repository: Repository | None
     action: Action
     path: Path | None = None
     changes: bool = False
+    address: str = ""
 
 
 class Known(Protocol):

@@ -41,7 +41,12 @@ CnrError
 │   │   └── InsufficientScope  a bearer token that was made for something else
 │   ├── FormatRefused        a format that the repository does not take
 │   ├── Immutable            a release's tag may not move to other content
+│   ├── QuotaExceeded        a namespace has as much as it may have
 │   └── Forbidden            known, but without the right
+├── TooMany                at this time: come again in `retry_after_s` seconds
+│   ├── TooManyRequests      more of an address or a caller than the rate allows
+│   ├── TooManyFailures      wrong passwords: the next try has to wait
+│   └── TooManyUploads       more open uploads than are kept
 └── StoreTrouble           not the caller's fault
     ├── StoreUnavailable     the store cannot be reached; nothing was changed
     ├── OutcomeUnknown       the answer to a write was lost; safe to repeat
@@ -224,8 +229,28 @@ class Immutable(Denied):
     """A release's tag may not move to other content. Details: `tag`."""
 
 
+class QuotaExceeded(Denied):
+    """More tags or bytes than a namespace may have. Details: `path`, `what`, `limit`, `used`."""
+
+
 class Forbidden(Denied):
     """The caller lacks the right. Details: `package`, `scopes`."""
+
+
+class TooMany(CnrError):
+    """Too much at this time. Details: `retry_after_s`, whole seconds after which it is worth trying again."""
+
+
+class TooManyRequests(TooMany):
+    """More requests than the rate of this address or caller allows."""
+
+
+class TooManyFailures(TooMany):
+    """After so many wrong passwords the next one is not even looked at for a while."""
+
+
+class TooManyUploads(TooMany):
+    """A repository, or the registry, has as many open uploads as it may have. Details: `limit`."""
 
 
 class FormatRefused(Denied):

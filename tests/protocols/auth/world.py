@@ -55,7 +55,9 @@ class World:
 
     @classmethod
     def start(cls, folder: Path, *, entry: str = "uvicorn", workers: int = 1, **env: str) -> "World":
-        server = Server(folder, entry=entry, workers=workers, env={"CNR_AUTH": "authenticated", **env})
+        server = Server(
+            folder, entry=entry, workers=workers, env={"CNR_AUTH": "authenticated", "CNR_LOGIN_FAILURES": "0", **env}
+        )
         world = cls(server.start())
         try:
             world.headers = world.on_store(_people)
@@ -75,7 +77,7 @@ class World:
         """What `work` does on the store itself, as the verbs of the command line do."""
 
         async def run() -> T:
-            config = Config.load({"DATABASE_URL": str(self.server.store)})
+            config = Config.load(self.server.settings)
             async with open_registry(config) as registry:
                 control = access_control(registry)
                 try:
