@@ -366,6 +366,18 @@ def test_what_a_registry_says_to_basic(login: Run, bad: Misbehaving, status: int
     assert bad.count("GET", "/v2/") == 2
 
 
+def test_who_guesses_passwords_has_to_wait(login: Run, tmp_path: Path) -> None:
+    for scheme in ("bearer", "basic"):
+        world = World.start(tmp_path / scheme, CNR_AUTH_SCHEME=scheme, CNR_LOGIN_FAILURES="2")
+        try:
+            refused = [login(world.server.url, "will", "not the one") for _ in range(8)]
+        finally:
+            world.server.kill()
+        assert refused[0].code == 5
+        assert refused[-1].code == 6
+        assert "asks to come again in" in refused[-1].err
+
+
 def test_nobody_there(login: Run) -> None:
     refused = login("127.0.0.1:1", "will", SECRET)
     assert refused.code == 6
