@@ -89,6 +89,12 @@ def test_every_verb_is_logged_in(cnr: Run, login: Run, site: str, chart: Run, pe
     assert cnr("logout", site).code == 3
 
 
+def test_an_administrator_is_logged_in_too(cnr: Run, login: Run, site: str) -> None:
+    assert cnr("user", "list", "--registry", site).code == 5
+    assert login(site, "root").code == 0
+    assert "rita" in cnr("user", "list", "--registry", site).out
+
+
 def test_a_robot_token_is_a_password(cnr: Run, login: Run, world: World, site: str) -> None:
     token = world.headers["narrow robot"]["Authorization"].removeprefix("Bearer ")
     assert login(site, "ci", token).code == 0
