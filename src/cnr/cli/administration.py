@@ -47,7 +47,7 @@ _OPTIONS = (
     click.option(
         "--registry",
         metavar="HOST[:PORT]",
-        help="Work at this registry, as who one is logged in there. Else on the store itself.",
+        help="Work at this registry, as who you are logged in there. Else on the store itself.",
     ),
     click.option("-k", "--insecure", is_flag=True, help="Do not verify the registry's certificate."),
     click.option(
