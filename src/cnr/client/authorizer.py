@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from cnr.client.challenge import Challenge, may_have_credentials, parse_challenge, token_address
-from cnr.client.credentials import NOBODY, Credentials
+from cnr.client.credentials import NOBODY, Credentials, Unshown
 from cnr.client.errors import BadAnswer, ClientError, NotAllowed, Unreachable
 from cnr.client.reference import RegistryAddress
 from cnr.client.transport import RETRIED_STATUSES, reaching, read_body, retry_after
@@ -24,7 +24,7 @@ _EARLY_S = 10
 """A token is not used in its last seconds."""
 
 
-class _TokenAnswer(msgspec.Struct):
+class _TokenAnswer(Unshown):
     token: str = ""
     access_token: str = ""
     expires_in: float | None = None

@@ -6,11 +6,10 @@ Source: OCI distribution 1.1, "Determining Support", as docker and helm log in; 
 from dataclasses import replace
 
 import httpx
-import msgspec
 
 from cnr.client.authorizer import Authorizer, check_header
 from cnr.client.challenge import parse_challenge
-from cnr.client.credentials import Credentials
+from cnr.client.credentials import Credentials, Unshown
 from cnr.client.errors import BadAnswer, NotAllowed, NotFound, Refusal, Unreachable
 from cnr.client.transport import RETRIED_STATUSES, Connection, decode, reaching, retry_after
 
@@ -18,7 +17,7 @@ _LOGIN = "/api/v1/users/login"
 _OCI_HEADER = "docker-distribution-api-version"
 
 
-class _Token(msgspec.Struct):
+class _Token(Unshown):
     token: str
 
 

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class Schedule:
     """Runs `collector` when `interval_s` have passed since any process of the store ended a run.
 
-    `told` gets the report of each run that removed or failed something.
+    `told` gets the report of each run that removed or failed something; `may` says whether a run may begin.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class Schedule:
         look_s: float = LOOK_S,
         renew_s: float = RENEW_S,
         told: Callable[[Report], None] | None = None,
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._core = core
         self._collector = collector
         self._interval_us = interval_s * 1_000_000
         self._told = told
+        self._may = may
         self._look_s = min(look_s, float(interval_s))
         self._renew_s = renew_s
         self._owner = core.new_id()
@@ -78,7 +80,7 @@ class Schedule:
 
     async def run_if_due(self) -> Report | None:
         """Collect, if nobody else does and the last run ended an interval ago. Raises StoreTrouble."""
-        if not await self._take():
+        if not self._may() or not await self._take():
             return None
         async with self._renewing():
             report = await self._collector.collect()

@@ -77,7 +77,7 @@ class World:
         """What `work` does on the store itself, as the verbs of the command line do."""
 
         async def run() -> T:
-            config = Config.load({"DATABASE_URL": str(self.server.store)})
+            config = Config.load(self.server.settings)
             async with open_registry(config) as registry:
                 control = access_control(registry)
                 try:

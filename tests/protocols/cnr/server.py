@@ -66,7 +66,8 @@ class Server:
         self.folder = folder
         self.store = folder / "store"
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "CNR_TLS_CERT" in (env or {}) else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._command = (*wrapper, *ENTRIES[entry](self.port, workers))
         self.settings = {
             "DATABASE_URL": str(self.store),
