@@ -16,8 +16,10 @@ except ConfigError as error:
     sys.exit(str(error))
 
 workers = _config.workers
-if _config.trusted_proxies:
-    forwarded_allow_ips = ",".join(_config.trusted_proxies)
+# The registry itself decides whose word about the client counts.
+forwarded_allow_ips = ""
+if _config.tls_cert and _config.tls_key:
+    certfile, keyfile = str(_config.tls_cert), str(_config.tls_key)
 # Threads, because a thread waits for its client: with the default kind one slow upload would hold a whole worker.
 worker_class = "gthread"
 threads = 16

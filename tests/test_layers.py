@@ -21,6 +21,8 @@ ENTRIES = {
         "worker",
         "storage",
         "namespace",
+        "storage_deep",
+        "storage_forget",
         "storage_migrate",
         "storage_upgrade",
         "import_",
@@ -31,6 +33,8 @@ ENTRIES = {
         "grant",
         "token",
         "account_options",
+        "audit",
+        "audited",
     )
 }
 RULES: dict[str, set[str]] = {
@@ -38,6 +42,7 @@ RULES: dict[str, set[str]] = {
     "cnr.store": {"cnr.domain", "cnr.store"},
     "cnr.registry": {"cnr.domain", "cnr.registry"} | STORE_INTERFACE,
     "cnr.auth": {"cnr.domain", "cnr.auth"} | STORE_INTERFACE,
+    "cnr.audit": {"cnr.domain", "cnr.audit"},
     # A backup holds manifests as the CNR API shows them.
     "cnr.legacy": {"cnr.domain", "cnr.registry", "cnr.legacy", "cnr.api.cnr_messages"} | STORE_INTERFACE,
     "cnr.http": {"cnr.domain", "cnr.http"},

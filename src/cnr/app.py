@@ -19,17 +19,23 @@ from cnr.api import helm as helm_api
 from cnr.api import oci as oci_api
 from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
+from cnr.audit.log import AuditLog, open_sink, server_event
 from cnr.auth.access_control import AccessControl
 from cnr.auth.authority import OpenAuthority
+from cnr.auth.gate import Gate, read_only
 from cnr.config import Config
-from cnr.domain.errors import StoreTrouble
+from cnr.domain.audit import OPEN, Event, Who
+from cnr.domain.errors import StoreTrouble, StoreUnavailable
 from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
+from cnr.http.proxies import Proxies
+from cnr.http.security import StrictTransport
 from cnr.registry.catalog import Catalog
 from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.core import Core
 from cnr.registry.gc import Collector
+from cnr.registry.gc_report import Report
 from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
 from cnr.settings.setting import ConfigError
@@ -168,7 +174,7 @@ def _make_spool(folder: Path) -> None:
 async def _bring_views_up(registry: Registry) -> None:
     """Begin at start what the first list would wait for: after an upgrade the views are built anew."""
     with suppress(StoreTrouble):
-        await registry.ready()
+        await registry.catalog.sync()
 
 
 def access_control(registry: Registry) -> AccessControl:
@@ -186,8 +192,35 @@ async def _access_control(config: Config, registry: Registry, stack: AsyncExitSt
     return control
 
 
-async def _anybody(name: str, password: str) -> None:
+async def _anybody(name: str, password: str) -> Who:
     """An open server takes every login. Source: contracts/cnr.md 2.15."""
+    return OPEN
+
+
+def open_audit_log(config: Config, clock: Callable[[], int]) -> AuditLog | None:
+    """The audit log of `config`; None where there is none. Raises ConfigError where it cannot be written."""
+    days = timedelta(days=config.audit_days)
+    sink = open_sink(
+        config.audit_log,
+        most_bytes=config.audit_size,
+        most_s=int(days.total_seconds()),
+        keep=config.audit_keep,
+        clock=clock,
+    )
+    if sink is None:
+        return None
+    try:
+        sink.start()
+    except OSError as exc:
+        reason = exc.strerror
+        raise ConfigError(f"{config.audit_log} cannot be used as the audit log (CNR_AUDIT_LOG): {reason}") from exc
+    return AuditLog(sink, clock=clock, strict=config.audit_strict)
+
+
+def collected(report: Report) -> Event:
+    """A collection in the audit log."""
+    removed = {"records": report.count, "files": report.unnamed, "bytes": report.size}
+    return server_event("collect-garbage", removed | ({"left_alone": len(report.failed)} if report.failed else {}))
 
 
 def _open_access_log(setting: str) -> LogFile | None:
@@ -195,6 +228,12 @@ def _open_access_log(setting: str) -> LogFile | None:
         return open_log(setting)
     except OSError as exc:
         raise ConfigError(f"{setting} cannot be used as the access log (CNR_ACCESS_LOG): {exc.strerror}") from exc
+
+
+def _checks(config: Config, audit: AuditLog | None) -> list[Callable[[], None]]:
+    """What keeps changes out."""
+    checks = [read_only] if config.read_only else []
+    return checks if audit is None else [*checks, audit.check]
 
 
 class App:
@@ -207,6 +246,7 @@ class App:
         self._config = config
         self._stack = AsyncExitStack()
         self._app: ASGIApp | None = None
+        self._draining = False
 
     async def startup(self) -> None:
         """Open the stores in this process and this event loop. Raises as open_registry does; then nothing is open."""
@@ -219,16 +259,24 @@ class App:
         registry = await stack.enter_async_context(open_registry(config))
         views_begun = asyncio.create_task(_bring_views_up(registry))
         stack.callback(views_begun.cancel)
-        if config.gc_interval:
-            schedule = Schedule(registry.core, Collector(registry.core, registry.manifests), config.gc_interval)
+        audit = open_audit_log(config, strict_clock())
+        record = None
+        if audit is not None:
+            stack.callback(audit.close)
+            record = audit.record
+        if config.gc_interval and not config.read_only:
+            collector = Collector(registry.core, registry.manifests)
+            told = None if record is None else lambda report: record(collected(report))
+            schedule = Schedule(registry.core, collector, config.gc_interval, told=told)
             await stack.enter_async_context(schedule.running())
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
         control = await _access_control(config, registry, stack)
         authorize = OpenAuthority().authorize if control is None else control.authority.authorize
-        check = _anybody if control is None else control.callers.named
-        site = Site(fields, registry.ready, check=check, public_url=config.public_url)
+        authorize = Gate(authorize, _checks(config, audit)).authorize
+        check = _anybody if control is None else control.login
+        site = Site(fields, partial(self._ready, registry), check=check, public_url=config.public_url)
         oci = oci_api.adapter(
             registry,
             authorize,
@@ -236,18 +284,31 @@ class App:
             tokens=None if control is None else control.token_service,
             scheme=config.auth_scheme,
             public_url=config.public_url,
+            record=record,
         )
         protocols: dict[str, ASGIApp] = {"v2": oci, "token": oci}
-        helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout)
+        helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout, record=record)
         protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
-        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize))
+        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize, record=record))
         if config.helm_hosts:
             app = by_host(config.helm_hosts, helm(context_path=""), app)
         app = EarlyAnswers(app)
         log = _open_access_log(config.access_log)
         if log is not None:
             stack.callback(log.close)
-        return AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+        app = AccessLog(app, log, clock=strict_clock(), ids=numbered_ids())
+        if config.hsts:
+            app = StrictTransport(app, config.hsts)
+        return Proxies(app, config.trusted_proxies) if config.trusted_proxies else app
+
+    def drain(self) -> None:
+        """Answer /readyz with 503 from now on, and all else as before."""
+        self._draining = True
+
+    async def _ready(self, registry: Registry) -> None:
+        if self._draining:
+            raise StoreUnavailable("this server is about to stop")
+        await registry.ready()
 
     async def shutdown(self) -> None:
         """Let go of everything; open requests must have ended."""

@@ -19,6 +19,7 @@ from cnr.domain.policy import Immutability, Policy, Visibility
 from cnr.domain.store_url import Host, StoreUrl
 from cnr.settings import types
 from cnr.settings.accounts import ACCOUNTS
+from cnr.settings.audit import AUDIT
 from cnr.settings.limits import LIMITS
 from cnr.settings.rules import RULES
 from cnr.settings.serving import SERVING
@@ -42,13 +43,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     host: str
     port: int
     workers: int
+    drain: int
     public_url: str
     trusted_proxies: tuple[str, ...]
+    tls_cert: Path | None
+    tls_key: Path | None
+    hsts: int
     helm_path: str
     helm_hosts: tuple[str, ...]
+    read_only: bool
     app_env: str
     access_log: str
     log_level: str
+    audit_log: str
+    audit_size: int
+    audit_days: int
+    audit_keep: int
+    audit_strict: bool
     max_json_body: int
     max_form_body: int
     body_timeout: int
@@ -146,4 +157,4 @@ def _shown_default(setting: Setting) -> str:
     return setting.default_text or (setting.default if isinstance(setting.default, str) else "")
 
 
-SETTINGS: Final = (*STORAGE, *SERVING, *LIMITS, *RULES, *ACCOUNTS)
+SETTINGS: Final = (*STORAGE, *SERVING, *AUDIT, *LIMITS, *RULES, *ACCOUNTS)

@@ -32,6 +32,9 @@ class EchoApp:
         self._heartbeat = asyncio.create_task(asyncio.sleep(3600))
         tell("started")
 
+    def drain(self) -> None:
+        return
+
     async def shutdown(self) -> None:
         self._heartbeat.cancel()
         await asyncio.to_thread(tell, "stopped")  # needs a thread pool, as closing a store does

@@ -36,7 +36,7 @@ class Serving:
 
     @property
     def port(self) -> int:
-        found = re.search(r"http://\S+:(\d+)", self.said)
+        found = re.search(r"https?://\S+:(\d+)", self.said)
         assert found is not None, self.said
         return int(found[1])
 
@@ -292,8 +292,28 @@ def test_an_open_server_is_for_this_machine_alone(tmp_path: Path, host: str) -> 
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.1", "https"), ("10.0.0.0/8", "http"), ("", "http")])
-def test_a_proxys_word_on_the_scheme_counts_where_it_is_trusted(trusted: str, scheme: str, tmp_path: Path) -> None:
-    with serving(tmp_path, ECHO, WORKERS="1", CNR_TRUSTED_PROXIES=trusted) as server:
-        answer = httpx.get(f"{server.url}/scope", headers={"X-Forwarded-Proto": "https"})
-        assert answer.json()["scheme"] == scheme
+def test_load_balancers_hear_of_the_end_before_it_comes(tmp_path: Path) -> None:
+    with serving(tmp_path, CNR, WORKERS="2", CNR_DRAIN="3") as server, httpx.Client(base_url=server.url) as http:
+        assert http.get("/readyz").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503, "/readyz never said 503")
+        # Everything else goes on, on old connections and new ones.
+        assert http.get("/api/v1/packages").status_code == 200
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert httpx.post(f"{server.url}/v2/a/b/blobs/uploads/").status_code == 202
+        assert http.get("/readyz").json()["error"]["message"] == "this server is about to stop"
+        assert server.process.wait(30) == 0
+        assert refused(server.port)
+
+
+def test_a_request_under_way_ends_and_its_connection_closes(tmp_path: Path) -> None:
+    with serving(tmp_path, CNR, WORKERS="1") as server, server.connect() as line:
+        line.sendall(b"POST /v2/a/b/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: refused(server.port), "new connections are still taken")
+        line.sendall(b"cd")
+        answer = line.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 202 ")
+        assert b"connection: close" in answer.lower()
+        assert line.recv(1) == b""

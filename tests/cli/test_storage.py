@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.registry.conftest import APP, chart
 from tests.registry.gc_world import HELM, RELEASES
+from tests.services.object_stores import ObjectServer
 from tests.services.redis import RedisServer
 
 from cnr.cli.store_options import load, with_registry
@@ -97,3 +98,26 @@ def test_check_of_a_redis_that_should_be_set_up_better(cnr: Run, tmp_path: Path)
     assert gone.code == 1
     assert "secret" not in gone.err
     assert "Traceback" not in gone.err
+
+
+@pytest.mark.parametrize("kind", ["s3", "azure"])
+def test_check_of_an_object_store(cnr: Run, kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    store: ObjectServer = request.getfixturevalue(kind)
+    where = store.address()
+    check = ("storage", "check", "--database-url", str(tmp_path / "local"), "--blob-storage", where)
+    found = cnr(*check, "--output", "json").json
+    facts = {fact["name"]: fact for fact in found["facts"]}
+    assert facts["bucket"]["value"] == where.partition("?")[0] + "/"
+    assert facts["endpoint"]["value"] == store.endpoint
+    assert facts["presigned URLs"]["value"].startswith("work, under http://127.0.0.1:")
+    assert facts["clock"]["value"] == "within a second of this host's"
+    assert facts["large files"]["value"].startswith("in parts of 8 MiB")
+    assert {fact["warning"] for name, fact in facts.items() if name != "disk"} == {""}
+    calls = {call["call"] for call in found["latencies"]}
+    assert calls > {"put of a file", "read of a file", "read of a part of a file", "delete of a file"}
+    said = cnr(*check)
+    assert (said.code, said.err) == (0, "")
+    assert "?" not in said.out.replace(where, ""), "a presigned URL"
+    gone = cnr(*check[:-1], where.replace("//cnr/", "//other/"))
+    assert gone.code == 1
+    assert "no such bucket" in gone.err

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -53,10 +54,10 @@ def test_addresses_in_any_document_are_text(http: httpx.Client, far: str) -> Non
     entry = {**descriptor(child, MANIFEST), "urls": [f"http://{far}/child"]}
     index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).encode()
     assert oci.put("two", index, INDEX).status_code == 201
-    about = {name: f"http://{far}/{name}" for name in ("icon", "home")}
+    about: dict[str, Any] = {name: f"http://{far}/{name}" for name in ("icon", "home")}
     dependency = {"name": "dep", "version": "1", "repository": f"http://{far}/charts"}
     schema = json.dumps({"$ref": f"http://{far}/schema.json"})
-    more = {"sources": [f"http://{far}/"], "dependencies": [dependency]}
+    more: dict[str, Any] = {"sources": [f"http://{far}/"], "dependencies": [dependency]}
     more["maintainers"] = [{"name": "a", "url": f"http://{far}"}]
     files = {"values.schema.json": schema, "templates/a.yaml": "kind: A"}
     data = chart_file("app", "1.0.0", files=files, **about, **more)

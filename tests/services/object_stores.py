@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,10 +35,24 @@ class ObjectServer:
     bucket: Path = Path()
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def address(self, prefix: str = "", endpoint: str = "") -> str:
+    def address(self, prefix: str = "", endpoint: str = "", bucket: str = "cnr") -> str:
         """An address with a prefix of its own, unless one is given."""
         prefix = prefix or f"p{os.getpid()}-{next(self._numbers)}"
-        return f"{self.scheme}://cnr/{prefix}?endpoint={endpoint or self.endpoint}{self.options}"
+        return f"{self.scheme}://{bucket}/{prefix}?endpoint={endpoint or self.endpoint}{self.options}"
+
+    def make(self, bucket: str) -> None:
+        """Make a bucket."""
+        if self.scheme == "s3":
+            (self.bucket.parent / bucket).mkdir()
+        else:
+            _container("PUT", f"{self.endpoint}/{bucket}")
+
+    def remove(self, bucket: str) -> None:
+        """Remove a bucket with all that is in it."""
+        if self.scheme == "s3":
+            shutil.rmtree(self.bucket.parent / bucket)
+        else:
+            _container("DELETE", f"{self.endpoint}/{bucket}")
 
     def environment(self, address: str = "") -> dict[str, str]:
         """The variables of a server that keeps its blobs here."""
@@ -84,17 +99,18 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
     with running(command, port), pytest.MonkeyPatch.context() as environment:
         environment.setenv("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY)
         endpoint = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
-        _make_container(f"{endpoint}/cnr?restype=container")
-        yield ObjectServer("az", endpoint, f"&account={AZURE_ACCOUNT}")
+        server = ObjectServer("az", endpoint, f"&account={AZURE_ACCOUNT}")
+        server.make("cnr")
+        yield server
 
 
-def _make_container(url: str) -> None:
+def _container(method: str, url: str) -> None:
     """Source: Azure, "Authorize with Shared Key"."""
     date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
     headers = f"x-ms-date:{date}\nx-ms-version:2021-08-06"
-    resource = f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/cnr\nrestype:container"
-    signed = f"PUT{chr(10) * 12}{headers}\n{resource}"
+    resource = f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/{url.rpartition('/')[2]}\nrestype:container"
+    signed = f"{method}{chr(10) * 12}{headers}\n{resource}"
     key = hmac.new(base64.b64decode(AZURE_KEY), signed.encode(), hashlib.sha256).digest()
     sent = dict(line.split(":", 1) for line in headers.splitlines())
     sent["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{base64.b64encode(key).decode()}"
-    httpx.put(url, headers=sent).raise_for_status()
+    httpx.request(method, f"{url}?restype=container", headers=sent).raise_for_status()

@@ -20,6 +20,7 @@ from cnr.store.base import (
     VALUE_LIMIT,
     Cursor,
     CursorLost,
+    HeadBeside,
     Record,
     RecordNotFound,
     RecordStore,
@@ -301,6 +302,46 @@ class RecordContract:
             await asyncio.gather(task, return_exceptions=True)
         await store.put("last", b"value", expect=ABSENT)
         assert {record.value for record in await everything(store)} == {b"value"}
+
+
+class HeadBesideContract:
+    """What a store far away keeps besides, for SharedRecordContract's `store` and `other`."""
+
+    async def test_a_record_and_the_head_are_asked_for_together(self, store: RecordStore, other: RecordStore) -> None:
+        assert isinstance(store, HeadBeside)
+        for key in ("k", "", "ä"):
+            assert await store.get_and_head(key) == (None, await store.head())
+        for number in range(100):
+            version = await other.put(f"k{number}", b"1", expect=ABSENT)
+            record = Record(f"k{number}", b"1", version)
+            asked = await asyncio.gather(*(store.get_and_head(f"k{number}") for _ in range(5)))
+            assert asked == [(record, await store.head())] * 5
+            await other.delete(f"k{number}", expect=version)
+            assert await store.get_and_head(f"k{number}") == (None, await other.head())
+
+    async def test_neither_is_older_than_the_question(self, store: RecordStore, other: RecordStore) -> None:
+        """While writes and other reads are under way, an answer shows all that was acknowledged before it was asked."""
+        assert isinstance(store, HeadBeside)
+        heads = [await other.head()]
+        version = await other.put("k", b"0", expect=ABSENT)
+
+        async def write(first: Version) -> None:
+            version = first
+            for number in range(1, 200):
+                version = await other.put("k", b"%d" % number, expect=version)
+                heads.append(await other.head())
+                written[0] = number
+
+        written = [0]
+        writing = asyncio.create_task(write(version))
+        while not writing.done():
+            before, known = written[0], len(heads)
+            found = await asyncio.gather(*(store.get_and_head("k") for _ in range(10)))
+            for record, head in found:
+                assert record is not None
+                assert int(record.value) >= before
+                assert head not in heads[: known - 1]
+        await writing
 
 
 class SharedRecordContract(RecordContract):

@@ -154,6 +154,7 @@ async def test_a_member_that_hangs_is_left(three: Etcd) -> None:
     hung.freeze()
     try:
         assert (await store.get("k")).value == b"1"
+        assert store.cluster.endpoints[store.cluster._at].target != used
         await increment(store, "l", 3)
     finally:
         hung.thaw()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from tests.services.etcd import Etcd, new_id, open_etcd
 from tests.store.contract_blobs import BlobContract
-from tests.store.contract_records import NewAddress, SharedRecordContract
+from tests.store.contract_records import HeadBesideContract, NewAddress, SharedRecordContract
 
 from cnr.store.base import BlobStore
 from cnr.store.chunked import ChunkedBlobs
@@ -19,7 +19,7 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     etcd.kill()
 
 
-class TestEtcd(SharedRecordContract):
+class TestEtcd(SharedRecordContract, HeadBesideContract):
     open = staticmethod(open_etcd)
 
     @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.services.redis import RedisServer
 from tests.store.contract_blobs import BlobContract
-from tests.store.contract_records import NewAddress, SharedRecordContract
+from tests.store.contract_records import HeadBesideContract, NewAddress, SharedRecordContract
 
 from cnr.domain.store_url import StoreUrl
 from cnr.store.base import BlobStore, RecordStore
@@ -41,7 +41,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         server.kill()
 
 
-class TestRedis(SharedRecordContract):
+class TestRedis(SharedRecordContract, HeadBesideContract):
     open = staticmethod(open_redis)
 
     @pytest.fixture

@@ -12,11 +12,14 @@ from cnr.api.cnr_files import BlobFiles
 from cnr.api.cnr_names import locate, readable, writable
 from cnr.api.cnr_site import Site
 from cnr.api.docs_page import Docs
+from cnr.domain.audit import Record
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel, parse_release
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.audited import note
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
+from cnr.http.security import NOSNIFF, OPEN_TO_READ, PREFLIGHT
 from cnr.registry.registry import Registry
 
 P = "/api/v1/packages"
@@ -24,7 +27,9 @@ BASIC: Final = 'Basic realm="cnr", charset="UTF-8"'
 PREFIXES = ("", "/cnr")
 
 
-def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Authorize) -> Adapter:
+def adapter(
+    registry: Registry, fields: FieldReader, site: Site, authorize: Authorize, *, record: Record | None = None
+) -> Adapter:
     """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials."""
     api = CnrApi(registry, fields)
     docs = Docs()
@@ -39,7 +44,10 @@ def adapter(registry: Registry, fields: FieldReader, site: Site, authorize: Auth
         locate=locate,
         challenge=lambda request, error, access: BASIC,
         codes=CODES,
-        headers=((b"access-control-allow-origin", b"*"), (b"x-content-type-options", b"nosniff")),
+        headers=(OPEN_TO_READ, NOSNIFF),
+        preflight=PREFLIGHT,
+        protocol="cnr",
+        record=record,
     )
 
 
@@ -81,6 +89,7 @@ class CnrApi:
         package = writable(namespace, name)
         async with self._fields.spooled(request) as fields:
             wanted = push(fields, self._registry.limits)
+            note(request, release=wanted.release, media_type=wanted.format, force=wanted.force)
             await self._registry.publisher.publish(
                 package,
                 wanted.release,
@@ -92,8 +101,7 @@ class CnrApi:
         return pretty_response(messages.Pushed())
 
     async def show(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
-        found = await self._registry.packages.find(readable(namespace, name), release, media_type)
-        channels = await self._registry.packages.channels_at(found.package, found.release)
+        found, channels = await self._registry.packages.shown(readable(namespace, name), release, media_type)
         return pretty_response(messages.show(found, list(channels)))
 
     async def manifests(self, request: Request, namespace: str, name: str, release: str) -> Response:

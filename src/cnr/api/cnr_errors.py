@@ -21,6 +21,7 @@ ERRORS: ErrorTable = {
     errors.ChannelNotFound: Wire(404, "channel-not-found"),
     errors.AccountNotFound: Wire(404, "account-not-found"),
     errors.Missing: Wire(404, "package-not-found"),
+    errors.ReadOnly: Wire(405, "read-only"),
     errors.Conflict: Wire(409, "package-exists"),
     errors.NameTaken: Wire(409, "resource-in-use"),
     errors.RecordFull: Wire(409, "resource-in-use"),

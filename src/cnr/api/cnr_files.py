@@ -17,6 +17,7 @@ from cnr.domain.digest import TarDigest, parse_tar_digest
 from cnr.domain.errors import InvalidDigest
 from cnr.domain.names import PackageName
 from cnr.http.conditions import names
+from cnr.http.security import SANDBOX
 from cnr.http.streaming import BlobResponse, StreamResponse
 from cnr.registry.packages import Published, no_blob
 from cnr.registry.registry import Registry
@@ -69,6 +70,7 @@ class BlobFiles:
         if names(request.headers.get("if-none-match"), tag):
             return Response(status_code=304, headers={"ETag": tag})
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": GZIP, "ETag": tag}
+        headers["Content-Security-Policy"] = SANDBOX
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(file.size)})
         reader = await self._packages.read(package, file)

@@ -14,10 +14,13 @@ from starlette.responses import HTMLResponse, Response
 from cnr import __version__
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_fields import FieldReader
+from cnr.domain.audit import Who
 from cnr.domain.errors import InvalidUsage
 from cnr.http.addresses import base_of
+from cnr.http.audited import note_claim, note_login
 from cnr.http.json_response import json_response, pretty_response
 from cnr.http.routes import Route, Router
+from cnr.http.security import page_headers
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -41,8 +44,8 @@ _PAGE = """<!DOCTYPE html>
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-Check = Callable[[str, str], Awaitable[object]]
-"""Raises Unauthorized unless this is a user and his password."""
+Check = Callable[[str, str], Awaitable[Who]]
+"""Who has this name and password. Raises Unauthorized."""
 
 
 class Site:
@@ -66,7 +69,7 @@ class Site:
             Route("GET", "/test_error", self.test_error, "public"),
             Route("GET", "/healthz", self.alive, "public"),
             Route("GET", "/readyz", self.is_ready, "public"),
-            Route("POST", "/api/v1/users/login", self.login, "public"),
+            Route("POST", "/api/v1/users/login", self.login, "public", login=True),
         ]
 
     def describe(self, router: Router) -> None:
@@ -79,7 +82,7 @@ class Site:
         address = urlsplit(base)
         template = f"{address.netloc}/{{name}} {base}/cnr/api/v1/packages/{{name}}/{{version}}/{{media_type}}/pull"
         page = _PAGE.format(template=escape(template), root=escape(address.path), version=__version__)
-        return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+        return HTMLResponse(page, headers=page_headers(_POLICY))
 
     async def version(self, request: Request) -> Response:
         return pretty_response(messages.Version(__version__, __version__))
@@ -104,7 +107,8 @@ class Site:
             raise InvalidUsage('a login is {"user": {"username": …, "password": …}}, neither of them empty')
         if ":" in name:
             raise InvalidUsage("a user name has no colon")
-        await self._check(name, password)
+        note_claim(request, name)
+        note_login(request, await self._check(name, password))
         token = base64.b64encode(f"{name}:{password}".encode()).decode()
         return json_response(messages.Token(f"basic {token}"))
 

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from cnr.api.openapi import document
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route, Router
+from cnr.http.security import page_headers
 
 _TYPE_PREFIX: Final = "#/components/schemas/"
 
@@ -50,7 +51,7 @@ class Docs:
         return json_response(self._document)
 
     async def docs(self, request: Request) -> Response:
-        return HTMLResponse(self._page, headers={"Content-Security-Policy": self._policy})
+        return HTMLResponse(self._page, headers=page_headers(self._policy))
 
 
 def page(made: Mapping[str, Any], style: str) -> str:

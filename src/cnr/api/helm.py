@@ -14,13 +14,13 @@ from cnr.api.helm_index import IndexRoutes
 from cnr.api.helm_names import locate, place
 from cnr.api.helm_router import HelmRouter
 from cnr.api.helm_uploads import UploadRoutes
+from cnr.domain.audit import Record
 from cnr.http.adapter import Adapter, Authorize
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
+from cnr.http.security import NOSNIFF, OPEN_TO_READ, PREFLIGHT, page_headers
 from cnr.registry.registry import Registry
 
-NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
-_CORS: Final = (b"access-control-allow-origin", b"*")
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Helm charts</title></head>
@@ -30,7 +30,9 @@ _PAGE: Final = """<!DOCTYPE html>
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-def adapter(registry: Registry, authorize: Authorize, *, context_path: str, stall_s: float) -> ASGIApp:
+def adapter(
+    registry: Registry, authorize: Authorize, *, context_path: str, stall_s: float, record: Record | None = None
+) -> ASGIApp:
     """Both as one ASGI application below `context_path` (may be empty). Pages of other sites may read the API only."""
     routes = [
         Route("GET", "/", page, "public"),
@@ -51,12 +53,14 @@ def adapter(registry: Registry, authorize: Authorize, *, context_path: str, stal
         challenge=lambda request, error, access: 'Basic realm="ChartMuseum"',
         codes=CODES,
         headers=(NOSNIFF,),
+        protocol="helm",
+        record=record,
     )
     return _OpenApi(inner, f"{context_path}/api/")
 
 
 class _OpenApi:
-    """Adds the CORS header below one path."""
+    """Adds the CORS headers below one path."""
 
     def __init__(self, app: Adapter, path: str) -> None:
         self.router = app.router
@@ -66,7 +70,8 @@ class _OpenApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def opened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], _CORS]}
+                more = PREFLIGHT if scope["method"] == "OPTIONS" else ()
+                message = {**message, "headers": [*message["headers"], OPEN_TO_READ, *more]}
             await send(message)
 
         await self._app(scope, receive, opened if scope["path"].startswith(self._path) else send)
@@ -74,7 +79,7 @@ class _OpenApi:
 
 async def page(request: Request) -> Response:
     """For people who open the address."""
-    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+    return HTMLResponse(_PAGE, headers=page_headers(_POLICY))
 
 
 async def info(request: Request) -> Response:

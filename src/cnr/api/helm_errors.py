@@ -17,6 +17,7 @@ ERRORS: ErrorTable = {
     errors.TooLarge: Wire(413, "too-large"),
     errors.BadInput: Wire(400, "bad-request"),
     errors.Missing: Wire(404, "not-found"),
+    errors.ReadOnly: Wire(405, "read-only"),
     errors.Conflict: Wire(409, "exists"),
     errors.Immutable: Wire(409, "exists"),
     errors.Unauthorized: Wire(401, "unauthorized"),

@@ -15,6 +15,7 @@ from cnr.domain.version import Release
 from cnr.http.conditions import names
 from cnr.http.ranges import RangeNotSatisfiable, parse_range
 from cnr.http.routes import Route
+from cnr.http.security import SANDBOX
 from cnr.http.streaming import BlobResponse
 from cnr.registry.charts import ChartFile, StoredChart
 from cnr.registry.registry import Registry
@@ -75,6 +76,7 @@ class FileRoutes:
             "ETag": f'"{found.digest}"',
             "Accept-Ranges": "bytes",
             "Cache-Control": "no-cache",
+            "Content-Security-Policy": SANDBOX,
         }
         if names(request.headers.get("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)

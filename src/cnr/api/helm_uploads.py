@@ -13,8 +13,10 @@ from cnr.api.helm_names import no_chart, readable_chart, writable_tenant
 from cnr.domain.chart_version import is_chart_version
 from cnr.domain.errors import InvalidUsage, ReleaseExists
 from cnr.domain.limits import KIB
+from cnr.domain.names import Repository
 from cnr.domain.provenance import PROVENANCE_LIMIT, Provenance, parse_provenance
 from cnr.domain.version import Release
+from cnr.http.audited import note
 from cnr.http.body import body_chunks
 from cnr.http.json_response import json_response
 from cnr.http.multipart import FORM_DATA, FormFiles
@@ -52,24 +54,33 @@ class UploadRoutes:
         async with self._files(request) as files:
             chart, prov = files.get(CHART), files.get(PROV)
             provenance = _provenance(prov) if prov is not None else None
+            note(request, **({"force": True} if force else {}))
             if chart is not None:
-                await self._publish(namespace, chart, provenance, force)
+                repository, version = await self._publish(namespace, chart, provenance, force)
+                note(request, repository=repository, version=version)
             elif provenance is not None:
-                await self._uploads.attach(namespace, provenance, force=force)
+                await self._attach(request, namespace, provenance, force)
             else:
                 raise InvalidUsage("there is no file in the form: it has the fields chart and prov")
         return _saved()
 
-    async def _publish(self, namespace: str, chart: Spool, provenance: Provenance | None, force: bool) -> None:
+    async def _attach(self, request: Request, namespace: str, provenance: Provenance, force: bool) -> None:
+        place = f"{namespace}/{provenance.name}" if namespace else provenance.name
+        note(request, repository=place, version=provenance.version, provenance=True)
+        await self._uploads.attach(namespace, provenance, force=force)
+
+    async def _publish(
+        self, namespace: str, chart: Spool, provenance: Provenance | None, force: bool
+    ) -> tuple[Repository, Release]:
         try:
-            await self._uploads.publish(namespace, chart, provenance=provenance, force=force)
+            return await self._uploads.publish(namespace, chart, provenance=provenance, force=force)
         except ReleaseExists as exc:
             raise ReleaseExists(f"chart already exists: {exc.message}") from None
 
     async def push_provenance(self, request: Request, tenant: str) -> Response:
         namespace, force = writable_tenant(tenant), "force" in request.query_params
         async with self._body(request, PROV, PROVENANCE_LIMIT) as files:
-            await self._uploads.attach(namespace, _provenance(files[PROV]), force=force)
+            await self._attach(request, namespace, _provenance(files[PROV]), force)
         return _saved()
 
     async def delete(self, request: Request, tenant: str, name: str, version: str) -> Response:

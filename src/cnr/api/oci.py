@@ -14,11 +14,14 @@ from cnr.api.oci_router import OciRouter
 from cnr.api.oci_token import TokenRoutes
 from cnr.api.oci_uploads import UploadRoutes
 from cnr.auth.token_service import TokenService
+from cnr.domain.audit import Record
 from cnr.domain.errors import InvalidName
 from cnr.domain.names import Repository, parse_repository
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.audited import note_login
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
+from cnr.http.security import NOSNIFF
 from cnr.registry.registry import Registry
 
 VERSION_HEADER = (b"docker-distribution-api-version", b"registry/2.0")
@@ -33,6 +36,7 @@ def adapter(
     tokens: TokenService | None = None,
     scheme: Scheme = "bearer",
     public_url: str = "",
+    record: Record | None = None,
 ) -> Adapter:
     """The OCI API as an ASGI application. `stall_s`: seconds after which a body that stands still is given up.
 
@@ -40,7 +44,7 @@ def adapter(
     """
     routes = [
         # Clients learn here, and only here, whether and how to log in. Source: contracts/oci-helm.md section 2.
-        Route("GET", "/v2/", base, "login"),
+        Route("GET", "/v2/", base, "login", login=True),
         Route("GET", "/v2/_oci/ext/discover", extensions, "public"),
         *UploadRoutes(registry, stall_s).routes(),
         *BlobRoutes(registry).routes(),
@@ -57,12 +61,16 @@ def adapter(
         locate=locate,
         challenge=challenge(scheme, public_url),
         codes=CODES,
-        headers=(VERSION_HEADER,),
+        headers=(VERSION_HEADER, NOSNIFF),
+        protocol="oci",
+        record=record,
     )
 
 
 async def base(request: Request) -> Response:
-    """That this is a registry."""
+    """That this is a registry. Who shows his password here logs in; a bearer token was made by another login."""
+    if request.headers.get("authorization", "").lower().startswith("basic "):
+        note_login(request, request.scope["grant"].who)
     return json_response({})
 
 

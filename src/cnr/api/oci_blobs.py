@@ -11,6 +11,7 @@ from cnr.domain.digest import Digest, parse_digest
 from cnr.http.conditions import names
 from cnr.http.ranges import Range, RangeNotSatisfiable, parse_range
 from cnr.http.routes import Route
+from cnr.http.security import SANDBOX
 from cnr.http.streaming import BlobResponse
 from cnr.http.whole import RawHeaders, WholeResponse
 from cnr.registry.blob_deletes import no_blob
@@ -19,7 +20,7 @@ from cnr.registry.registry import Registry
 ALWAYS: Final = (
     (b"content-type", b"application/octet-stream"),
     (b"accept-ranges", b"bytes"),
-    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", SANDBOX.encode()),
 )
 
 

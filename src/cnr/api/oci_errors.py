@@ -28,6 +28,7 @@ ERRORS: ErrorTable = {
     errors.Missing: Wire(404, "MANIFEST_UNKNOWN"),
     errors.OutOfOrder: Wire(416, "BLOB_UPLOAD_INVALID"),
     errors.BlobInUse: Wire(405, "UNSUPPORTED"),
+    errors.ReadOnly: Wire(405, "UNSUPPORTED"),
     errors.Conflict: Wire(409, "DENIED"),
     errors.Unauthorized: Wire(401, "UNAUTHORIZED"),
     errors.Denied: Wire(403, "DENIED"),

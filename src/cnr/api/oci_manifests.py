@@ -11,6 +11,7 @@ from cnr.api.oci_names import readable, writable
 from cnr.domain.digest import Digest, digest_of, parse_digest
 from cnr.domain.errors import InvalidDigest, InvalidManifest, TooManyTags
 from cnr.domain.names import Repository, Tag, parse_tag
+from cnr.http.audited import note
 from cnr.http.conditions import names
 from cnr.http.routes import Route
 from cnr.http.streaming import BlobResponse
@@ -67,9 +68,12 @@ class ManifestRoutes:
             tag = parse_tag(reference)
             async with self._bodies.read(request) as data:
                 pushed = _pushed(data, request, None)
+                note(request, digest=pushed.digest)
                 await self._images.put(repository, pushed, tag)
             return _created(repository, pushed, [])
         digest, tags = parse_digest(reference), _tags(request)
+        if tags:
+            note(request, tags=" ".join(tags))
         async with self._bodies.read(request) as data:
             pushed = _pushed(data, request, digest)
             moved = await self._images.put_by_digest(repository, pushed, tags)
@@ -123,7 +127,6 @@ def _headers(digest: Digest, media_type: str, by_tag: bool) -> RawHeaders:
         (b"content-type", media_type.encode()),
         (b"docker-content-digest", raw),
         (b"etag", b'"%b"' % raw),
-        (b"x-content-type-options", b"nosniff"),
     ]
     return [*headers, (b"vary", b"Accept")] if by_tag else headers
 

@@ -1,5 +1,6 @@
 """The token service over HTTP. Source: distribution's token and OAuth2 specifications; contracts/oci-helm.md 2."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -8,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.auth.bearer import LIFETIME_S
-from cnr.auth.scopes import parse_scopes
+from cnr.auth.scopes import Scope, parse_scopes
 from cnr.auth.token_service import Issued, TokenService
 from cnr.domain.errors import InvalidUsage
+from cnr.http.audited import note, note_claim, note_login
 from cnr.http.body import body_chunks
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
@@ -30,27 +32,35 @@ class TokenRoutes:
 
     def routes(self) -> list[Route]:
         """The route table."""
-        return [Route("GET", PATH, self.get, "public"), Route("POST", PATH, self.post, "public")]
+        return [
+            Route("GET", PATH, self.get, "public", login=True),
+            Route("POST", PATH, self.post, "public", login=True),
+        ]
 
     async def get(self, request: Request) -> Response:
         query = request.query_params
+        scopes = parse_scopes(query.getlist("scope"))
+        _note(request, scopes)
         issued = await self._service.for_header(
             request.headers.get("authorization"),
-            parse_scopes(query.getlist("scope")),
+            scopes,
             offline=query.get("offline_token") == "true",
         )
-        return _answer(issued)
+        return _answer(request, issued)
 
     async def post(self, request: Request) -> Response:
         fields = await self._form(request)
         scopes = parse_scopes(value for name, value in fields if name == "scope")
+        _note(request, scopes)
         given = dict(fields)
         match given.get("grant_type"):
             case "password":
                 name, password = given.get("username", ""), given.get("password", "")
-                return _answer(await self._service.for_password(name, password, scopes))
+                note_claim(request, name)
+                return _answer(request, await self._service.for_password(name, password, scopes))
             case "refresh_token":
-                return _answer(await self._service.for_refresh(given.get("refresh_token", ""), scopes))
+                note_claim(request, "")
+                return _answer(request, await self._service.for_refresh(given.get("refresh_token", ""), scopes))
         raise InvalidUsage("grant_type is password or refresh_token")
 
     async def _form(self, request: Request) -> list[tuple[str, str]]:
@@ -62,7 +72,13 @@ class TokenRoutes:
             raise InvalidUsage("the form cannot be read") from None
 
 
-def _answer(issued: Issued) -> Response:
+def _note(request: Request, scopes: Sequence[Scope]) -> None:
+    if scopes:
+        note(request, scopes=" ".join(f"{each.name}:{','.join(each.actions)}" for each in scopes))
+
+
+def _answer(request: Request, issued: Issued) -> Response:
+    note_login(request, issued.who)
     at = datetime.fromtimestamp(issued.issued_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body: dict[str, Any] = {"token": issued.token, "access_token": issued.token, "expires_in": LIFETIME_S}
     body |= {"issued_at": at, "scope": "", "token_type": "Bearer"}

@@ -12,6 +12,7 @@ from cnr.domain.access import Grant
 from cnr.domain.digest import Digest, parse_digest
 from cnr.domain.errors import InsufficientScope, InvalidDigest, InvalidName, InvalidSize
 from cnr.domain.names import Repository
+from cnr.http.audited import note
 from cnr.http.body import body_chunks
 from cnr.http.routes import Route
 from cnr.registry.registry import Registry
@@ -51,10 +52,12 @@ class UploadRoutes:
             raise InvalidDigest("the digest algorithms are sha256 and sha512")
         if "mount" in query:
             digest = parse_digest(query["mount"])
+            note(request, mount=digest, **({"from": query["from"]} if "from" in query else {}))
             if await self._mount(request.scope["grant"], repository, digest, query.get("from")):
                 return _created(repository, digest)
         elif "digest" in query:
             digest = parse_digest(query["digest"])
+            note(request, digest=digest)
             await self._uploads.take(repository, digest, self._body(request))
             return _created(repository, digest)
         return _progress(repository, await self._uploads.begin(repository), 202)
@@ -87,6 +90,7 @@ class UploadRoutes:
         if "digest" not in request.query_params:
             raise InvalidDigest("the end of an upload needs ?digest= of the whole blob")
         digest = parse_digest(request.query_params["digest"])
+        note(request, digest=digest)
         await self._uploads.finish(repository, reference, digest, self._body(request), at=_offset(request))
         return _created(repository, digest)
 

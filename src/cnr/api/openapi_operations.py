@@ -382,7 +382,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "server",
         "ready",
         "Can the server answer?",
-        _json("It can, and its store too.", messages.Health, {"status": "ok"}),
+        _json("It can, and its stores can be reached.", messages.Health, {"status": "ok"}),
         errors=_READ,
     ),
     ("GET", "/test_error"): Operation(

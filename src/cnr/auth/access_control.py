@@ -11,6 +11,7 @@ from cnr.auth.caller import Callers
 from cnr.auth.passwords import AT_ONCE, Passwords
 from cnr.auth.token_service import TokenService
 from cnr.auth.tokens import Tokens
+from cnr.domain.audit import Who
 from cnr.store.base import RecordStore
 from cnr.store.update import Updater
 
@@ -36,6 +37,10 @@ class AccessControl:
         self.callers = Callers(self.accounts, self.tokens, self.passwords, self.bearers)
         self.authority = AccountAuthority(self.callers, is_public)
         self.token_service = TokenService(self.callers, self.bearers, is_public)
+
+    async def login(self, name: str, password: str) -> Who:
+        """Who has this name and password. Raises Unauthorized."""
+        return (await self.callers.named(name, password)).who
 
     async def close(self) -> None:
         """Finish what is being written, and end the threads."""

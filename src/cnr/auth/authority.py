@@ -7,7 +7,8 @@ from cnr.auth.caller import Caller, Callers
 from cnr.auth.scopes import actions_in, is_catalog
 from cnr.domain.access import EVERYTHING, Access, Grant
 from cnr.domain.account import Path, Right
-from cnr.domain.errors import Forbidden, InsufficientScope, LoginRequired
+from cnr.domain.audit import ANONYMOUS
+from cnr.domain.errors import Denied, Forbidden, InsufficientScope, LoginRequired
 from cnr.domain.names import Repository
 from cnr.domain.policy import policy_path
 
@@ -31,8 +32,8 @@ class OpenAuthority:
     """
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
-        if access.action not in _READING:
-            _refuse_other_sites(headers)
+        if access.changes:
+            _refuse_other_sites(headers)  # or any page could push to the server on its reader's own machine
         return EVERYTHING
 
 
@@ -49,8 +50,25 @@ class AccountAuthority:
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
-            return Grant(sees=_nothing, has=_nothing)
+            return Grant(sees=_nothing, has=_nothing, who=ANONYMOUS)
         caller = await self._callers.of(headers.get("authorization"))
+        try:
+            await self._decide(caller, headers, access)
+        except Denied as exc:
+            exc.who = caller.who
+            raise
+        lists = access.action in ("list", "login")
+        return Grant(
+            caller.name,
+            None
+            if caller.admin and caller.scopes is None
+            else self._sees(caller, unscoped=_is_unscoped(caller, lists)),
+            None if caller.admin else self._sees(caller, unscoped=True),
+            caller.who,
+        )
+
+    async def _decide(self, caller: Caller, headers: Mapping[str, str], access: Access) -> None:
+        """Raises Denied."""
         if access.action not in _READING:
             _refuse_other_sites(headers)
         match access.action:
@@ -61,14 +79,6 @@ class AccountAuthority:
                 pass
             case "pull" | "push" | "delete":
                 await self._check(caller, access.repository, access.action, access.path)
-        lists = access.action in ("list", "login")
-        return Grant(
-            caller.name,
-            None
-            if caller.admin and caller.scopes is None
-            else self._sees(caller, unscoped=_is_unscoped(caller, lists)),
-            None if caller.admin else self._sees(caller, unscoped=True),
-        )
 
     async def _check(self, caller: Caller, repository: Repository | None, action: Right, place: Path | None) -> None:
         path: str | None = place
@@ -126,7 +136,7 @@ def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -
 
 
 def _refuse_other_sites(headers: Mapping[str, str]) -> None:
-    """Refuse a change that a browser makes for another site, with the password that it remembers, or none.
+    """Refuse a change that a browser makes for another site, perhaps with the password that it remembers.
 
     Source: Fetch Metadata; the Origin header for browsers without it. No other client sends either. Raises Forbidden.
     """

@@ -12,6 +12,7 @@ from cnr.auth.passwords import Passwords
 from cnr.auth.scopes import Scope
 from cnr.auth.tokens import Tokens
 from cnr.domain.account import ALL, NONE, Path, Right, Rights, Role, ScopePath, granted, reached
+from cnr.domain.audit import ANONYMOUS, Who
 from cnr.domain.errors import TokenRefused, Unauthorized
 from cnr.store.records import TokenRecord, UserRecord
 
@@ -35,6 +36,15 @@ class Caller:
     def is_anybody(self) -> bool:
         """Whether there was no name with the request."""
         return self.record is None
+
+    @property
+    def who(self) -> Who:
+        """As the audit log names him."""
+        if self.record is None:
+            return ANONYMOUS
+        if self.record.kind == "user":
+            return Who("user", self.record.id)
+        return Who("token", (self.name or "").removeprefix("token "), self.record.id)
 
     def rights(self, path: str | None) -> Rights:
         """What he may do at `path`, visibility aside; None: in the whole registry, and where no path can be."""

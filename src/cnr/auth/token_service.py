@@ -8,15 +8,17 @@ from cnr.auth.bearer import Bearer
 from cnr.auth.bearer import Caller as MadeFor
 from cnr.auth.caller import ANYBODY, Caller, Callers
 from cnr.auth.scopes import Scope, is_catalog, repository_of
+from cnr.domain.audit import Who
 from cnr.domain.policy import policy_path
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token, when it was made (seconds UTC), and a refresh token where one was asked for and can be had."""
+    """A token, when it was made (seconds UTC), for whom, and a refresh token where one was asked for and can be had."""
 
     token: str
     issued_at: int
+    who: Who
     refresh_token: str | None = None
 
 
@@ -40,7 +42,7 @@ class TokenService:
         """For whom a refresh token was made. It comes back as it was. Raises Unauthorized."""
         caller = await self._callers.refreshed(token)
         issued = await self._issue(caller, scopes, offline=False)
-        return Issued(issued.token, issued.issued_at, token)
+        return Issued(issued.token, issued.issued_at, issued.who, token)
 
     async def _issue(self, caller: Caller, scopes: Sequence[Scope], *, offline: bool) -> Issued:
         if caller.scopes is not None:
@@ -51,7 +53,7 @@ class TokenService:
         if offline and caller.record is not None and caller.record.kind == "user":
             lasting = MadeFor("user", caller.record.id, caller.record.born, caller.password_id)
             refresh, _ = await self._bearers.issue(lasting, (), use="refresh")
-        return Issued(token, at, refresh)
+        return Issued(token, at, caller.who, refresh)
 
     async def _allowed(self, caller: Caller, scope: Scope) -> Scope:
         """What of a scope its caller may have, perhaps nothing."""

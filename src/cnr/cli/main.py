@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "group": ("group", "Make and change groups of users."),
     "grant": ("grant", "Give users and groups roles in namespaces and repositories."),
     "token": ("token", "Make and end robot tokens."),
+    "audit": ("audit", "Look up changes, logins and denials."),
     "storage": ("storage", "Look after a store: check it, collect garbage, move it, raise its format."),
     "completion": ("completion", "Print the completion script of a shell."),
 }

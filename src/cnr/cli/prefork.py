@@ -46,8 +46,8 @@ class Prefork:
     """`count` processes that do `work`. A worker that dies is replaced.
 
     The first one is started alone: what keeps it from starting would keep the others too. `on_ready` is called
-    once, when all are ready; `on_stop` when they begin to stop; `tell` gets lines for whoever watches. Must be
-    made and run in the main thread of a process without other threads: it forks.
+    once, when all are ready; `on_stop` when they begin to stop, for which they have `stop_s` seconds; `tell` gets lines
+    for whoever watches. Must be made and run in the main thread of a process without other threads: it forks.
     """
 
     def __init__(
@@ -58,12 +58,14 @@ class Prefork:
         on_ready: Callable[[], None],
         on_stop: Callable[[], None],
         tell: Callable[[str], None],
+        stop_s: float = STOP_S,
     ) -> None:
         self._work = work
         self._count = count
         self._on_ready = on_ready
         self._on_stop = on_stop
         self._tell = tell
+        self._stop_s = stop_s
         self._workers: dict[int, _Worker] = {}
         self._due: dict[int, float] = {}
         self._failures = 0
@@ -128,7 +130,7 @@ class Prefork:
 
     def _stop(self) -> None:
         if self._stop_by is None:
-            self._stop_by = time.monotonic() + STOP_S
+            self._stop_by = time.monotonic() + self._stop_s
             self._on_stop()
         self._due.clear()
         for pid in self._workers:

@@ -12,12 +12,12 @@ import click
 from cnr import __version__
 from cnr.app import App
 from cnr.cli.listening import CannotListen, bind, shown
-from cnr.cli.prefork import Prefork, Report, StartFailed
+from cnr.cli.prefork import STOP_S, Prefork, Report, StartFailed
 from cnr.cli.store_options import load, store_options
 from cnr.cli.worker import work
 from cnr.config import Config, table
 from cnr.domain.store_url import FILE
-from cnr.http.application import Application
+from cnr.http.application import Served
 
 SETTINGS: Final = tuple(row.name for row in table() if row.flag)
 
@@ -51,7 +51,7 @@ def _refuse_open(config: Config) -> None:
         )
 
 
-def serve(config: Config, listeners: list[socket.socket], make: Callable[[Config], Application] = App) -> None:
+def serve(config: Config, listeners: list[socket.socket], make: Callable[[Config], Served] = App) -> None:
     """Serve with one worker process per listener until SIGTERM or SIGINT. Raises StartFailed."""
 
     def do(number: int, lifeline: int, report: Report) -> int:
@@ -67,6 +67,7 @@ def serve(config: Config, listeners: list[socket.socket], make: Callable[[Config
         on_ready=lambda: _tell(_welcome(config, port)),
         on_stop=lambda: _close(listeners),
         tell=lambda text: _tell(f"cnr: {text}"),
+        stop_s=config.drain + STOP_S,
     ).run()
 
 
@@ -76,9 +77,10 @@ def _close(listeners: Iterable[socket.socket]) -> None:
 
 
 def _welcome(config: Config, port: int) -> str:
+    scheme = "http" if config.tls_cert is None else "https"
     workers = "1 worker" if config.workers == 1 else f"{config.workers} workers"
     lines = [
-        f"cnr {__version__} listens on http://{shown(config.host, port)} with {workers}.",
+        f"cnr {__version__} listens on {scheme}://{shown(config.host, port)} with {workers}.",
         f"Packages are kept in {_place(config)}.",
     ]
     if _is_local(config.host):

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from cnr.app import random_ids
-from cnr.cli import storage_migrate, storage_upgrade
+from cnr.cli import storage_deep, storage_forget, storage_migrate, storage_upgrade
 from cnr.cli.output import emit, printable, table
 from cnr.cli.store_options import STORE, load, store_options, with_registry, with_stores
 from cnr.registry.core import TRUSTED_GRACE_US
@@ -24,6 +24,7 @@ def command() -> None:
     """Look after a store."""
 
 
+command.add_command(storage_forget.command)
 command.add_command(storage_migrate.command)
 command.add_command(storage_upgrade.command)
 
@@ -61,16 +62,26 @@ def gc(dry_run: bool, grace: int | None, output: str, **flags: str | None) -> No
 
 
 @command.command("check")
+@click.option("--deep", is_flag=True, help="Read everything that is stored, and say what is lost or wrong.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="With --deep: records and files at a time."
+)
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
 )
 @store_options(*STORE)
-def check(output: str, **flags: str | None) -> None:
+def check(deep: bool, jobs: int, output: str, **flags: str | None) -> None:
     """Try a store, and say what it guarantees and how fast it answers. Servers may run on it meanwhile.
 
     The exit code is 0 for a store that can be used, also with warnings, and 1 for one that cannot.
+
+    With --deep every record, file and list is checked instead; nothing is changed. The exit code is 7 if something is
+    lost or wrong.
     """
     config = load(flags)
+    if deep:
+        storage_deep.run(config, output, jobs)
+        return
 
     async def work(stores: Stores) -> Check:
         return await check_store(stores.records, stores.blobs, new_id=random_ids(), timer=time.perf_counter)

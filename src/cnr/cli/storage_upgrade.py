@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from cnr.app import open_stores
+from cnr.cli.audited import audited
 from cnr.cli.store_options import STORE, load, store_options
 from cnr.config import Config
 from cnr.store.base import StoreRefused
@@ -43,6 +44,7 @@ async def _run(config: Config, dry_run: bool) -> tuple[int, int]:
         try:
             if dry_run:
                 return (await read_format(stores.records)).write_format, FORMAT
-            return await raise_format(stores.records, lambda: secrets.token_hex(16))
+            with audited(config):
+                return await raise_format(stores.records, lambda: secrets.token_hex(16))
         finally:
             await stores.close()

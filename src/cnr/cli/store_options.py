@@ -10,6 +10,7 @@ import click
 
 from cnr.app import POOL_THREADS, access_control, open_registry, open_stores
 from cnr.auth.access_control import AccessControl
+from cnr.cli.audited import audited
 from cnr.config import Config, table
 from cnr.registry.registry import Registry
 from cnr.settings.setting import ConfigError
@@ -19,8 +20,8 @@ from cnr.store.open import Stores
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-STORE: Final = ("storage", "database_url", "spool", "blob_storage", "max_chunked_blob")
-"""Settings that say where the store is."""
+STORE: Final = ("storage", "database_url", "spool", "blob_storage", "max_chunked_blob", "audit_log")
+"""Settings that say where the store is, and the log of what is changed in it."""
 LIMITS: Final = ("max_package", "max_unpacked", "max_members", "max_ratio", "max_chart_file", "max_metadata")
 """Settings that say what may come in."""
 
@@ -65,12 +66,14 @@ def on_store(flags: Mapping[str, Any], work: Callable[[AccessControl], Awaitable
 def with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:
     """What `work` returns for the registry over the store of `config`, which may be in use by a server.
 
+    The audit log gets a line, unless the verb only reads.
     Raises what `work` raises, and click.ClickException where the store cannot be opened.
     """
 
     async def run() -> T:
         async with open_registry(config, own_only=True) as registry:
-            return await work(registry)
+            with audited(config):
+                return await work(registry)
 
     return _run(run())
 

@@ -7,6 +7,7 @@ import click
 
 from cnr.auth.access_control import AccessControl
 from cnr.cli.account_options import OUTPUT, Parsed, shown_time
+from cnr.cli.audited import tell
 from cnr.cli.output import emit, table
 from cnr.cli.store_options import STORE, on_store, store_options
 from cnr.domain.account import RIGHTS, Rights, ScopePath, parse_label, parse_rights, parse_scope
@@ -56,7 +57,9 @@ def add(name: Any, scopes: tuple[Any, ...], days: int, forever: bool, **flags: s
     lifetime_s = None if forever else days * _DAY_S
 
     async def work(control: AccessControl) -> tuple[str, str]:
-        return await control.tokens.make(name, dict(scopes), lifetime_s=lifetime_s, created_by=_operator())
+        made = await control.tokens.make(name, dict(scopes), lifetime_s=lifetime_s, created_by=_operator())
+        tell(token=made[0])
+        return made
 
     token_id, token = on_store(flags, work)
     click.echo(f"Made the token {token_id}:\n{token}")

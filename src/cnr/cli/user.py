@@ -107,7 +107,7 @@ def _row(user: dict[str, Any]) -> list[str]:
 @store_options(*STORE)
 def import_file(file: Path, replace: bool, **flags: str | None) -> None:
     """Take over the users of an htpasswd file with bcrypt hashes, as `htpasswd -B` makes them."""
-    entries = _entries(file)
+    entries = htpasswd_entries(file.read_text(encoding="utf-8", errors="replace"), str(file))
 
     async def work(control: AccessControl) -> None:
         for name, stored in entries:
@@ -117,10 +117,10 @@ def import_file(file: Path, replace: bool, **flags: str | None) -> None:
     click.echo(f"Took over {len(entries)} users.")
 
 
-def _entries(file: Path) -> list[tuple[str, str]]:
-    """Names and hashes, all of which are good. Raises click.ClickException that names the line, not its hash."""
+def htpasswd_entries(text: str, file: str) -> list[tuple[str, str]]:
+    """Names and hashes, all of which are good. Raises click.ClickException, which names the line, not its hash."""
     found: list[tuple[str, str]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, _, stored = line.strip().partition(":")

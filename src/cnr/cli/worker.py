@@ -8,8 +8,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -18,7 +18,8 @@ from cnr.cli.failures import sentence
 from cnr.cli.listening import BACKLOG
 from cnr.cli.prefork import READY, Report
 from cnr.config import Config
-from cnr.http.application import Application
+from cnr.http.application import Served
+from cnr.http.tls import HANDSHAKE_S, Certificate, CertificateRefused
 from cnr.http.trailers import TrailersIgnored
 from cnr.settings.setting import ConfigError
 from cnr.store.base import StoreRefused
@@ -30,6 +31,16 @@ LAST_WORD_S: Final = 0.5
 LAST_S: Final = 9.5
 """Seconds after which a worker that was told to stop ends in any case, also without a parent to kill it."""
 KEEP_ALIVE_S: Final = 75
+SHUTDOWN_S: Final = 2.0
+"""Seconds that a client has to agree to the end of a TLS connection."""
+
+
+class _Loop(uvloop.Loop):
+    async def create_server(self, *args: Any, **kwargs: Any) -> Any:
+        """With less patience in handshakes than asyncio's minute, which uvicorn leaves as it is."""
+        if kwargs.get("ssl") is not None:
+            kwargs |= {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": SHUTDOWN_S}
+        return await super().create_server(*args, **kwargs)
 
 
 class _Server(uvicorn.Server):
@@ -40,37 +51,53 @@ class _Server(uvicorn.Server):
 
 
 def work(
-    config: Config, make: Callable[[Config], Application], listener: socket.socket, lifeline: int, report: Report
+    config: Config, make: Callable[[Config], Served], listener: socket.socket, lifeline: int, report: Report
 ) -> int:
     """Serve `listener` until SIGTERM, or until the parent that holds the other end of `lifeline` is gone.
 
     Returns the exit code. Reports READY, or one sentence about what keeps the application from starting.
     """
     _log_to_stderr(config.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(_work(config, make, listener, lifeline, report))
 
 
 async def _work(
-    config: Config, make: Callable[[Config], Application], listener: socket.socket, lifeline: int, report: Report
+    config: Config, make: Callable[[Config], Served], listener: socket.socket, lifeline: int, report: Report
 ) -> int:
     try:
         app = make(config)
+        certificate = certificate_of(config)
         await app.startup()
     except Exception as exc:
         logging.getLogger("cnr").debug("start-up failed", exc_info=exc)
         report(str(exc) if isinstance(exc, ConfigError | StoreRefused) else sentence(exc))
         return 1
     server = _Server(settings(config, app))
-    _stop_when_told(server, lifeline)
-    listener.listen(BACKLOG)
-    report(READY)
-    try:
+    server.config.load()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(app.shutdown)
+        if certificate is not None:
+            server.config.ssl = certificate.context
+            await stack.enter_async_context(certificate.watched())
+        _stop_when_told(server, app, lifeline, config.drain)
+        listener.listen(BACKLOG)
+        report(READY)
         await server.serve(sockets=[listener])
         await _last_words(set(server.server_state.tasks))
-    finally:
-        await app.shutdown()
     return 0
+
+
+def certificate_of(config: Config) -> Certificate | None:
+    """What to serve HTTPS with, if that is wanted. Raises ConfigError."""
+    if config.tls_key is None:
+        return None
+    if config.tls_cert is None:
+        raise ConfigError("CNR_TLS_KEY is set, and CNR_TLS_CERT is not: HTTPS needs both")
+    try:
+        return Certificate(config.tls_cert, config.tls_key)
+    except CertificateRefused as exc:
+        raise ConfigError(f"HTTPS cannot be served: {exc} (CNR_TLS_CERT, CNR_TLS_KEY)") from None
 
 
 async def _last_words(requests: set[asyncio.Task[None]]) -> None:
@@ -81,21 +108,30 @@ async def _last_words(requests: set[asyncio.Task[None]]) -> None:
             request.cancel()
 
 
-def _stop_when_told(server: uvicorn.Server, lifeline: int) -> None:
+def _stop_when_told(server: uvicorn.Server, app: Served, lifeline: int, drain_s: float) -> None:
     loop = asyncio.get_running_loop()
+    told = False
 
     def stop() -> None:
+        nonlocal told
         loop.remove_reader(lifeline)
-        server.should_exit = True
-        last = threading.Timer(LAST_S, os._exit, (1,))
+        if told:
+            return  # the signal may come again
+        told = True
+        app.drain()
+        loop.call_later(drain_s, close)
+        last = threading.Timer(drain_s + LAST_S, os._exit, (1,))
         last.daemon = True
         last.start()
+
+    def close() -> None:
+        server.should_exit = True
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_reader(lifeline, stop)
 
 
-def settings(config: Config, app: Application) -> uvicorn.Config:
+def settings(config: Config, app: Served) -> uvicorn.Config:
     """How uvicorn runs a worker."""
     return uvicorn.Config(
         app,
@@ -107,8 +143,7 @@ def settings(config: Config, app: Application) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         date_header=True,
-        proxy_headers=bool(config.trusted_proxies),
-        forwarded_allow_ips=list(config.trusted_proxies),
+        proxy_headers=False,  # cnr.http.proxies
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,

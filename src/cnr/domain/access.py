@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cnr.domain.account import Path
+from cnr.domain.audit import OPEN, Who
 from cnr.domain.names import Repository
 
 Action = Literal["public", "login", "pull", "push", "delete", "list"]
@@ -19,24 +20,27 @@ Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
 class Access:
     """`action` on `repository`; None where the route names none (lists, search), or no repository can be named so.
 
-    `path` is where the right must be held, where that is not the repository's own.
+    `path` is where the right must be held, where that is not the repository's own. `changes`: whether something may be
+    different afterwards.
     """
 
     repository: Repository | None
     action: Action
     path: Path | None = None
+    changes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What was allowed, and to whom (None: anonymous). `sees` is None for who may pull everything.
 
-    `has` is what the caller may pull with another token as well, None as in `sees`.
+    `has` is what the caller may pull with another token as well, None as in `sees`. `who` is for the audit log.
     """
 
     user: str | None = None
     sees: Sees | None = None
     has: Sees | None = None
+    who: Who = OPEN
 
     def is_anybody(self) -> bool:
         """Whether there was no name with the request, where names count."""

@@ -31,6 +31,7 @@ CnrError
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
 │   ├── BlobInUse            a manifest needs the blob
 │   └── RecordFull           one more entry would pass a record's size limit
+├── ReadOnly               nothing may be changed on this server, by anybody
 ├── Denied                 the caller may not
 │   ├── Unauthorized         wrong credentials
 │   │   ├── LoginRequired      none, where some are needed
@@ -47,9 +48,16 @@ CnrError
 
 from typing import Any
 
+from cnr.domain.audit import Who
+
 
 class CnrError(Exception):
-    """Base of all that the registry raises. `details` goes to clients: no secrets, only JSON values."""
+    """Base of all that the registry raises. `details` goes to clients: no secrets, only JSON values.
+
+    `who` is the caller, where that is known: for the audit log.
+    """
+
+    who: Who | None = None
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -175,6 +183,10 @@ class BlobInUse(Conflict):
 
 class RecordFull(Conflict):
     """One more entry would make a record larger than a store must accept."""
+
+
+class ReadOnly(CnrError):
+    """The server is read-only."""
 
 
 class Denied(CnrError):

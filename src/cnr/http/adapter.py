@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -12,10 +12,13 @@ from starlette.types import Receive, Scope, Send
 
 from cnr.domain.access import Access, Grant
 from cnr.domain.account import Path
-from cnr.domain.errors import CnrError, OutcomeUnknown, Unauthorized
+from cnr.domain.audit import Record
+from cnr.domain.errors import CnrError, OutcomeUnknown, ReadOnly, Unauthorized
 from cnr.domain.names import Repository
+from cnr.http.audited import Failure, Matched, event_of
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
+from cnr.http.security import OPEN_TO_READ, keep_private
 
 Authorize = Callable[[Mapping[str, str], Access], Awaitable[Grant]]
 Render = Callable[[int, str, str, Mapping[str, Any]], Response]
@@ -40,11 +43,18 @@ class Codes:
     internal: str
 
 
+ADMINISTRATION: Final = "/api/v1/admin"
+"""Pages of other sites read nothing below it."""
+_NAMED: Final = ("user", "token")
+"""Whose answers may be others than anybody's."""
 _log = logging.getLogger("cnr.http")
 
 
 class Adapter:
-    """One protocol as an ASGI application. Every route passes `authorize` before its handler runs."""
+    """One protocol as an ASGI application. Every route passes `authorize` before its handler runs.
+
+    `record` gets what the audit log says of changes, logins and denials, before they are answered.
+    """
 
     def __init__(
         self,
@@ -58,6 +68,9 @@ class Adapter:
         place: Callable[[Mapping[str, str]], Path | None] = place_of_repository,
         codes: Codes,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        preflight: Sequence[tuple[bytes, bytes]] = (),
+        protocol: str = "",
+        record: Record | None = None,
     ) -> None:
         self.router = router
         self._errors = errors
@@ -68,11 +81,24 @@ class Adapter:
         self._place = place
         self._codes = codes
         self._headers = tuple(headers)
+        self._own = tuple(header for header in headers if header is not OPEN_TO_READ)
+        self._closed = frozenset(route.path for route in router.routes if route.path.startswith(ADMINISTRATION))
+        self._preflight = tuple(preflight)
+        self._protocol = protocol
+        self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         response = await self._answer(scope, receive)
-        response.raw_headers.extend(self._headers)
+        if self._record is not None:
+            event = event_of(scope, protocol=self._protocol, status=response.status_code)
+            if event is not None:
+                self._record(event)
+        if scope["method"] == "OPTIONS":
+            response.raw_headers.extend(self._preflight)
+        elif "grant" in scope and scope["grant"].who.kind in _NAMED:
+            keep_private(response)
+        response.raw_headers.extend(self._own if scope.get("route") in self._closed else self._headers)
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
@@ -85,7 +111,8 @@ class Adapter:
             return self._other_method(method, exc.allow)
         scope["route"] = route.path
         request = Request(scope, receive)
-        access = Access(self._locate(values), route.action, self._place(values))
+        access = Access(self._locate(values), route.action, self._place(values), route.changes)
+        scope["matched"] = Matched(route, access, values)
         try:
             scope["grant"] = await self._authorize(request.headers, access)
             return await _run(route, request, values)
@@ -101,6 +128,7 @@ class Adapter:
             return self._failure(OutcomeUnknown("the server is stopping; it is safe to repeat the request"), scope)
         except Exception:
             _log_failure(scope)
+            scope["failure"] = Failure(None, self._codes.internal)
             return self._render(500, self._codes.internal, "the server failed on this request; its log says more", {})
 
     def _other_method(self, method: str, allow: Sequence[str]) -> Response:
@@ -120,12 +148,23 @@ class Adapter:
 
     def _failure(self, error: CnrError, scope: Scope) -> Response:
         entry = wire(self._errors, error)
+        scope["failure"] = Failure(error, entry.code)
         if entry.status == 500:
             _log_failure(scope)
         response = self._render(entry.status, entry.code, error.message, error.details)
         if entry.retry_after_s is not None:
             response.headers["Retry-After"] = str(entry.retry_after_s)
+        if isinstance(error, ReadOnly):
+            response.headers["Allow"] = self._reading(_path(scope))
         return response
+
+    def _reading(self, path: str) -> str:
+        """The methods of a path that change nothing."""
+        try:
+            self.router.match("GET", path)
+        except MethodNotAllowed:
+            return "OPTIONS"
+        return "GET, HEAD, OPTIONS"
 
 
 def _log_failure(scope: Scope) -> None:

@@ -17,3 +17,11 @@ class Application(Protocol):
     async def shutdown(self) -> None:
         """Finish and close it."""
         ...
+
+
+class Served(Application, Protocol):
+    """One that can also say that it is about to stop."""
+
+    def drain(self) -> None:
+        """Answer /readyz with 503 from now on, and all else as before."""
+        ...

@@ -28,12 +28,21 @@ class MethodNotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`method path`, such as `GET /api/v1/packages/{namespace}/{name}`; variables go to `handler` by name."""
+    """`method path`, such as `GET /api/v1/packages/{namespace}/{name}`; variables go to `handler` by name.
+
+    `login`: whether credentials are shown there to be let in later.
+    """
 
     method: str
     path: str
     handler: Handler
     action: Action
+    login: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether something may be different afterwards."""
+        return self.method != "GET" and not self.login
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -126,16 +126,17 @@ class Catalog:
             except CursorLost:
                 _log.warning("the feed was lost: all lists are built anew")
         head = await self._records.head()
-        await self._views.rebuild(self._everything(), since=since, until=head)
+        await self._views.rebuild(self.everything(), since=since, until=head)
         ends.add(head)
 
     async def _advance(self, since: Cursor, ends: set[Cursor]) -> None:
         changed, until = await self._records.changes(since)
         # under load the feed has gone beyond the first head by now: the end is wherever it is next to this page
         ends.add(until if until == since else await self._records.head())
-        await self._views.apply(await self._read(changed), since=since, until=until)
+        await self._views.apply(await self.changes_of(changed), since=since, until=until)
 
-    async def _read(self, changed: Sequence[str]) -> list[Change]:
+    async def changes_of(self, changed: Sequence[str]) -> list[Change]:
+        """What stands under these keys now, of those that views show."""
         wanted = [key for key in changed if key.startswith(VIEWED)]
         found: list[Change] = []
         for start in range(0, len(wanted), READS_AT_ONCE):
@@ -157,7 +158,8 @@ class Catalog:
             chart = await self.chart_entries.entry(key, found.formats[HELM], yanked=yanked)
         return change_of(record, found, chart)
 
-    async def _everything(self) -> AsyncIterator[list[Change]]:
+    async def everything(self) -> AsyncIterator[list[Change]]:
+        """All that views show, from a scan."""
         for prefix in VIEWED:
             after = ""
             while records := await self._records.scan(prefix, after=after):
@@ -176,9 +178,21 @@ class Catalog:
                 self._at = None
         raise StoreUnavailable("the views' file is lost again and again")
 
-    async def _remembered(self, name: str, repository: Repository, tag: str, question: Callable[[], Awaitable[T]]) -> T:
-        """The answer to a question of every read, kept until the feed moves: show and blob ask one each."""
-        await self.sync()
+    async def _remembered(
+        self,
+        name: str,
+        repository: Repository,
+        tag: str,
+        question: Callable[[], Awaitable[T]],
+        *,
+        head: Cursor | None = None,
+    ) -> T:
+        """The answer to a question of every read, kept until the feed moves: show and blob ask one each.
+
+        `head` is one that the caller asked for after the question came.
+        """
+        if head is None or head != self._at:
+            await self.sync()
         at = self._at
         if self._remembered_at is not at or len(self._answers) >= REMEMBERED:
             self._answers.clear()
@@ -218,9 +232,14 @@ class Catalog:
         except ViewsLost:
             return 0
 
-    async def channels_at(self, repository: Repository, tag: Tag) -> Sequence[Channel]:
-        """Names, sorted, of the channels whose live current is the release of this tag."""
-        return await self._remembered("channels", repository, tag, lambda: self._views.channels_at(repository, tag))
+    async def channels_at(self, repository: Repository, tag: Tag, *, head: Cursor | None = None) -> Sequence[Channel]:
+        """Names, sorted, of the channels whose live current is the release of this tag.
+
+        `head` is one that was asked for since the request came: where the views are there, it need not be asked again.
+        """
+        return await self._remembered(
+            "channels", repository, tag, lambda: self._views.channels_at(repository, tag), head=head
+        )
 
     async def channels(self, repository: Repository) -> Sequence[ChannelView]:
         """The channels with a live member, by name."""

@@ -63,11 +63,11 @@ class ChartUploads:
 
     async def publish(
         self, namespace: str, source: Source, *, provenance: Provenance | None = None, force: bool = False
-    ) -> None:
+    ) -> tuple[Repository, Release]:
         """Publish the archive as what its Chart.yaml says it is, with its provenance: one swap, all or nothing.
 
-        Raises InvalidArchive (no chart, one that helm cannot load, another chart's provenance), InvalidName, TooLarge,
-        ReleaseExists and NameTaken, all before anything is written.
+        Returns what that is. Raises InvalidArchive (no chart, one that helm cannot load, another chart's provenance),
+        InvalidName, TooLarge, ReleaseExists and NameTaken, all before anything is written.
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, HELM))
@@ -88,6 +88,7 @@ class ChartUploads:
             provenance=provenance.data if provenance is not None else None,
         )
         await self._publisher.publish_push(push, force=force)
+        return repository, version
 
     async def attach(self, namespace: str, provenance: Provenance, *, force: bool = False) -> None:
         """Add a provenance file to the chart that it is about.

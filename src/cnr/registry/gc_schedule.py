@@ -5,7 +5,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from cnr.domain.errors import StoreTrouble
@@ -25,12 +25,24 @@ _log = logging.getLogger(__name__)
 
 
 class Schedule:
-    """Runs `collector` when `interval_s` have passed since any process of the store ended a run."""
+    """Runs `collector` when `interval_s` have passed since any process of the store ended a run.
 
-    def __init__(self, core: Core, collector: Collector, interval_s: int, *, look_s: float = LOOK_S) -> None:
+    `told` gets the report of each run that removed or failed something.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        collector: Collector,
+        interval_s: int,
+        *,
+        look_s: float = LOOK_S,
+        told: Callable[[Report], None] | None = None,
+    ) -> None:
         self._core = core
         self._collector = collector
         self._interval_us = interval_s * 1_000_000
+        self._told = told
         self._look_s = min(look_s, float(interval_s))
         self._owner = core.new_id()
         self._until = 0
@@ -58,6 +70,8 @@ class Schedule:
             else:
                 if report is not None:
                     _tell(report)
+                    if self._told is not None and (report.count or report.unnamed or report.failed):
+                        self._told(report)
 
     async def run_if_due(self) -> Report | None:
         """Collect, if nobody else does and the last run ended an interval ago. Raises StoreTrouble."""

@@ -57,16 +57,28 @@ class Packages:
 
         Raises PackageNotFound, InvalidQuery, ReleaseNotFound, AmbiguousFormat. Source: contracts/cnr.md section 3.
         """
-        release, record = await self._resolve(package, query)
-        token = _only_format(package, release, record) if format == ANY_FORMAT else Format(format)
-        if token not in record.formats:
-            raise no_format(package, release, format)
-        return Published(package, release, token, record.formats[token])
-
-    async def _resolve(self, package: PackageName, query: str) -> tuple[Release, ReleaseTag]:
         exact = query.replace(" ", "")
         if is_release(exact) and (record := await self._record(package, Release(exact))):
-            return Release(exact), record
+            return _published(package, Release(exact), record, format)
+        return _published(package, *await self._search(package, query), format)
+
+    async def shown(self, package: PackageName, query: str, format: str) -> tuple[Published, Sequence[Channel]]:
+        """As `find`, and `channels_at` of what it found. Raises as `find` does.
+
+        A store far away is asked for both at the same time.
+        """
+        exact, head = query.replace(" ", ""), None
+        record: ReleaseTag | None = None
+        if is_release(exact):
+            record, head = await self._tags.release_and_head(package.repository, tag_of(Release(exact)))
+        if record is not None and record.formats:
+            found = _published(package, Release(exact), record, format)
+        else:
+            found, head = _published(package, *await self._search(package, query), format), None
+        tag = tag_of(found.release)
+        return found, await self._core.catalog.channels_at(package.repository, tag, head=head)
+
+    async def _search(self, package: PackageName, query: str) -> tuple[Release, ReleaseTag]:
         for _ in range(_LOOKS):
             release = await self._select(package, query)
             if record := await self._record(package, release):
@@ -169,6 +181,13 @@ class Packages:
             await self._tags.left(package.repository)
         assert isinstance(before, ReleaseTag)
         return Published(package, release, token, before.formats[token])
+
+
+def _published(package: PackageName, release: Release, record: ReleaseTag, format: str) -> Published:
+    token = _only_format(package, release, record) if format == ANY_FORMAT else Format(format)
+    if token not in record.formats:
+        raise no_format(package, release, format)
+    return Published(package, release, token, record.formats[token])
 
 
 def _age(item: Published) -> tuple[int, bytes, Format]:

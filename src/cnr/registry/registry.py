@@ -16,6 +16,7 @@ from cnr.registry.packages import Packages
 from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
 from cnr.registry.pushed_formats import PushedFormats
+from cnr.registry.readiness import Readiness
 from cnr.registry.references import References
 from cnr.registry.release import Composer
 from cnr.registry.retag import Retagger
@@ -31,6 +32,7 @@ class Registry:
         self.core = core
         self.limits = core.limits
         self.catalog = core.catalog
+        self._readiness = Readiness(core.blobs)
         self.policies = Policies(core)
         self.tags = Tags(core)
         self.blobs = Blobs(core)
@@ -58,3 +60,4 @@ class Registry:
     async def ready(self) -> None:
         """Raises StoreUnavailable while the stores or the views cannot be used."""
         await self.catalog.sync()
+        await self._readiness.check()

@@ -13,6 +13,7 @@ from cnr.domain.names import Format, PackageName, Repository, Tag
 from cnr.domain.version import Release, release_of
 from cnr.registry.core import Core
 from cnr.store import keys, records
+from cnr.store.base import Cursor, HeadBeside
 from cnr.store.records import AnyTag, ReleaseTag, Repo, TagRecord
 from cnr.store.update import KEEP, Keep
 
@@ -27,6 +28,7 @@ class Tags:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._beside = core.records if isinstance(core.records, HeadBeside) else None
 
     async def get(self, repository: Repository, tag: Tag) -> TagRecord | None:
         """The tag's record of whatever kind; None where there is none."""
@@ -37,6 +39,14 @@ class Tags:
         """The live release of this tag; None where the tag is absent, deleted or of another kind."""
         record = await self.get(repository, tag)
         return record if isinstance(record, ReleaseTag) else None
+
+    async def release_and_head(self, repository: Repository, tag: Tag) -> tuple[ReleaseTag | None, Cursor | None]:
+        """As `release`, and where the feed is meanwhile; None where asking for that later costs no more."""
+        if self._beside is None:
+            return await self.release(repository, tag), None
+        found, head = await self._beside.get_and_head(keys.tag(repository, tag))
+        record: TagRecord | None = None if found is None else records.decode(AnyTag, found.value)
+        return record if isinstance(record, ReleaseTag) else None, head
 
     async def known(self, repository: Repository) -> bool:
         """Whether anything was ever pushed to the repository and is not swept yet."""

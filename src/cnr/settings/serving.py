@@ -29,6 +29,14 @@ SERVING: Final = (
         "workers", types.whole(1, 256), _cores, ("WORKERS",), "--workers", "Worker processes.", "the number of cores"
     ),
     Setting(
+        "drain",
+        types.whole(0, 3600),
+        "0",
+        ("CNR_DRAIN",),
+        "--drain",
+        "Seconds from the signal to stop, for which /readyz says 503 and all else goes on: for load balancers.",
+    ),
+    Setting(
         "public_url",
         types.public_url,
         "",
@@ -42,7 +50,32 @@ SERVING: Final = (
         "",
         ("CNR_TRUSTED_PROXIES",),
         "--trusted-proxies",
-        "Addresses or networks, with commas, whose X-Forwarded-Proto and X-Forwarded-For are believed.",
+        "Addresses or networks, with commas, whose X-Forwarded-Proto and X-Forwarded-For are believed; * for any.",
+    ),
+    Setting(
+        "tls_cert",
+        types.file,
+        "",
+        ("CNR_TLS_CERT",),
+        "--tls-cert",
+        "The certificate to serve HTTPS with, and those above it: a PEM file. New files are taken over by themselves.",
+    ),
+    Setting(
+        "tls_key",
+        types.file,
+        lambda above: str(above["tls_cert"] or ""),
+        ("CNR_TLS_KEY",),
+        "--tls-key",
+        "Its key, not encrypted: a PEM file.",
+        "the file of the certificate",
+    ),
+    Setting(
+        "hsts",
+        types.whole(0, 63_072_000),
+        "0",
+        ("CNR_HSTS",),
+        "--hsts",
+        "Seconds for which browsers that came by HTTPS come by nothing else (Strict-Transport-Security); 0: unsaid.",
     ),
     Setting(
         "helm_path",
@@ -59,6 +92,14 @@ SERVING: Final = (
         ("CNR_HELM_HOSTS",),
         "--helm-hosts",
         "Host names, with commas, that have the classic Helm repository and the ChartMuseum API at their root, too.",
+    ),
+    Setting(
+        "read_only",
+        types.yes_or_no,
+        "false",
+        ("CNR_READ_ONLY",),
+        "--read-only",
+        "Whether every change is refused (405), by any protocol; logins and reads go on, and no garbage is collected.",
     ),
     Setting(
         "app_env",

@@ -92,6 +92,16 @@ def folder(text: str) -> Path:
     return Path(os.path.abspath(Path(text).expanduser()))
 
 
+def file(text: str) -> Path | None:
+    """The absolute path of a file, or None for none."""
+    return folder(text) if text else None
+
+
+def place_of_log(text: str) -> str:
+    """`stdout`, `stderr` or `off`, else the absolute path of a file."""
+    return text.lower() if text.lower() in ("stdout", "stderr", "off") else str(folder(text))
+
+
 def plain(text: str) -> str:
     """As written."""
     return text

@@ -9,6 +9,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import Final, Literal, NewType, Protocol, runtime_checkable
 
+from cnr.domain.errors import StoreUnavailable
+
 VALUE_LIMIT: Final = 512 * 1024
 """Bytes that a record's value may have."""
 KEY_LIMIT: Final = 512
@@ -80,6 +82,10 @@ class Record:
     key: str
     value: bytes
     version: Version
+
+
+class NoRoom(StoreUnavailable):
+    """The engine takes no writes until its operator has made room, and goes on to be read. Nothing was changed."""
 
 
 class RecordStore(Protocol):
@@ -204,11 +210,32 @@ class BlobAddresses(Protocol):
 
 
 @runtime_checkable
+class HeadBeside(Protocol):
+    """A RecordStore far away, which answers two questions in the time of one."""
+
+    async def get_and_head(self, key: str) -> tuple[Record | None, Cursor]:
+        """What `get` (None: there is no record) and `head` say, asked at the same time and each as good as alone.
+
+        They need not be of one moment. Raises StoreUnavailable.
+        """
+        ...
+
+
+@runtime_checkable
 class Clocked(Protocol):
     """A RecordStore with a clock of its own, which all its servers then go by."""
 
     async def now_us(self) -> int:
         """Microseconds UTC. Raises StoreUnavailable."""
+        ...
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A BlobStore that can be away while the records are there."""
+
+    async def reach(self) -> None:
+        """Raises StoreUnavailable while it does not serve this process."""
         ...
 
 

@@ -18,6 +18,7 @@ from cnr.store.base import (
     Absent,
     Cursor,
     Fact,
+    NoRoom,
     Record,
     RecordNotFound,
     RecordTooLarge,
@@ -87,7 +88,7 @@ class EtcdRecords:
         try:
             await self._feed.begin()
         except SpaceExceeded:
-            raise StoreUnavailable(_FULL) from None
+            raise NoRoom(_FULL) from None
         for fact in await self.inspect():
             if fact.warning:
                 _log.warning("%s: %s", self.cluster.address, fact.warning)
@@ -101,10 +102,17 @@ class EtcdRecords:
         if not (key and key.isascii()):
             raise RecordNotFound(key)
         reads = self._bulk if key.startswith("chunks/") else self._reads
-        found, _ = await reads.get(self._key(key))
-        if found is None:
+        record = _record(key, (await reads.get(self._key(key)))[0])
+        if record is None:
             raise RecordNotFound(key)
-        return Record(key, found.value, found.mod_revision)
+        return record
+
+    async def get_and_head(self, key: str) -> tuple[Record | None, Cursor]:
+        """As HeadBeside.get_and_head."""
+        if not (key and key.isascii()):
+            return None, await self.head()
+        found, place = await self._feed.head_beside(self._key(key))
+        return _record(key, found), place.cursor
 
     async def put(
         self, key: str, value: bytes, *, expect: Version | Literal[Absent.ABSENT], durable: bool = True
@@ -156,7 +164,7 @@ class EtcdRecords:
             raise RecordTooLarge("larger than this etcd takes: see --max-request-bytes") from None
         except SpaceExceeded:
             await self._check_unchanged(key, expect)
-            raise StoreUnavailable(_FULL) from None
+            raise NoRoom(_FULL) from None
         if not answer.succeeded:
             raise VersionConflict(key)
         return Version(answer.header.revision)
@@ -191,6 +199,10 @@ class EtcdRecords:
             revision = answer.header.revision
             start = answer.kvs[-1].key + b"\0"
         return page
+
+
+def _record(key: str, found: Any) -> Record | None:
+    return None if found is None else Record(key, found.value, found.mod_revision)
 
 
 def _compare(key: bytes, expect: Version | Literal[Absent.ABSENT]) -> Any:

@@ -6,6 +6,7 @@ answers of at most 4 MiB.
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -19,8 +20,10 @@ from cnr.store.etcd_faults import Fault, RevisionGone, SpaceExceeded, TooLarge, 
 
 CONNECT_S: Final = 2.0
 """How long an endpoint may take to accept a connection."""
-ATTEMPT_S: Final = 3.0
-"""How long one attempt of a read may take: a hung member must not use up all the time."""
+ATTEMPTS_S: Final = (1.0, 2.0, 3.0)
+"""How long the attempts of a read may take: a hung member is left soon, and a large answer gets its time at last."""
+ANSWER_S: Final = 3.0
+"""How long a call may take that is not repeated."""
 READ_S: Final = 6.0
 """How long a read goes on over all attempts: an election takes one to two seconds."""
 WRITE_S: Final = 6.0
@@ -123,11 +126,12 @@ class Cluster:
         """
         end = asyncio.get_running_loop().time() + READ_S
         logins = 0
+        attempts = chain(ATTEMPTS_S, repeat(ATTEMPTS_S[-1])) if len(self.endpoints) > 1 else repeat(READ_S)
         while True:
             endpoint, token = await self._endpoint(), self._token
             left = end - asyncio.get_running_loop().time()
             try:
-                return await endpoint.call(name, request, self._metadata(), max(0.1, min(left, ATTEMPT_S)))
+                return await endpoint.call(name, request, self._metadata(), max(0.1, min(left, next(attempts))))
             except grpc.aio.AioRpcError as exc:
                 fault = fault_of(exc)
                 if fault in (Fault.COMPACTED, Fault.FUTURE):
@@ -207,7 +211,7 @@ class Cluster:
 
         async def ask(endpoint: Endpoint) -> tuple[Endpoint, Any]:
             try:
-                return endpoint, await endpoint.call(name, request, self._metadata(), ATTEMPT_S)
+                return endpoint, await endpoint.call(name, request, self._metadata(), ANSWER_S)
             except grpc.aio.AioRpcError:
                 return endpoint, None
 
@@ -251,7 +255,7 @@ class Cluster:
             request = rpc.AuthenticateRequest(name=self.address.user, password=self.address.password)
             endpoint = await self._endpoint()
             try:
-                self._token = (await endpoint.call("Authenticate", request, (), ATTEMPT_S)).token
+                self._token = (await endpoint.call("Authenticate", request, (), ANSWER_S)).token
             except grpc.aio.AioRpcError as exc:
                 self._leave(endpoint)
                 self._fail(exc)

@@ -56,8 +56,13 @@ class Feed:
         while True:
             found, _ = await self._reads.get(self._key)
             if found is not None:
-                return Place(found.mod_revision, split(found)[0])
+                return _place(found)
             await self.begin()  # deleted by hand: earlier cursors are lost
+
+    async def head_beside(self, key: bytes) -> tuple[Any, Place]:
+        """What is under another key, or None; and the head, asked for at the same time."""
+        (found, _), (newest, _) = await self._reads.get_both(key, self._key)
+        return found, _place(newest) if newest is not None else await self.head()
 
     async def changes(self, since: Cursor, timeout_s: float) -> tuple[Sequence[str], Cursor]:
         """As RecordStore.changes."""
@@ -205,6 +210,10 @@ class _Watch:
 
 class _Parted(Exception):
     """The feed has another history than the log, which was right once: earlier places may still be good."""
+
+
+def _place(found: Any) -> Place:
+    return Place(found.mod_revision, split(found)[0])
 
 
 def _first(answer: Any) -> Any:

@@ -36,16 +36,21 @@ class Reads:
 
     async def get(self, key: bytes) -> Answer:
         """What is under `key`. Raises StoreUnavailable."""
+        return _told(await self._ask(key))
+
+    async def get_both(self, key: bytes, other: bytes) -> tuple[Answer, Answer]:
+        """What is under two keys, asked at the same time. Raises StoreUnavailable."""
+        first, second = self._ask(key), self._ask(other)
+        return _told(await first), _told(await second)
+
+    def _ask(self, key: bytes) -> "asyncio.Future[Answer | CnrError]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer | CnrError] = loop.create_future()
         self._waiting.setdefault(key, []).append(future)
         if not self._due:
             self._due = True
             loop.call_soon(self._begin)
-        answer = await future
-        if isinstance(answer, CnrError):
-            raise answer
-        return answer
+        return future
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -81,6 +86,12 @@ class Reads:
         for waiting, each in zip(group.values(), answer.responses, strict=True):
             found = each.response_range.kvs
             _settle(waiting, (found[0] if found else None, revision))
+
+
+def _told(answer: Answer | CnrError) -> Answer:
+    if isinstance(answer, CnrError):
+        raise answer
+    return answer
 
 
 def _settle(waiting: _Waiting, answer: Answer | CnrError) -> None:

@@ -6,8 +6,9 @@ The layout below the prefix is that of a folder's `blobs/`, so that either can b
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -15,10 +16,11 @@ import obstore
 
 from cnr.domain.errors import StoreTrouble, StoreUnavailable, TooLarge
 from cnr.domain.store_url import StoreUrl
-from cnr.store.base import BlobNotFound, BlobReader, StoreRefused, is_blob_id
+from cnr.store.base import BlobNotFound, BlobReader, Fact, StoreRefused, is_blob_id
 from cnr.store.drivers import Given
 from cnr.store.object_address import ObjectAddress, ObjectStore, Patience
 from cnr.store.object_reader import Pieces, at_once
+from cnr.store.object_state import facts
 from cnr.store.object_trouble import FAILURES, NoAccess, cannot_do, is_absent, is_beyond_the_end, trouble
 
 T = TypeVar("T")
@@ -27,8 +29,11 @@ PART: Final = 8 * 1024 * 1024
 """Bytes of a part of a multipart upload. A put holds about three of them."""
 PARTS: Final = 10_000
 """Parts that an upload may have. Source: Amazon S3, "Multipart upload limits"; Azure takes 50,000."""
+MIB: Final = 1024 * 1024
 DISCARD_S: Final = 20
 """Seconds for clearing up after a put that failed."""
+_PROBE: Final = b"probe"
+_PROBE_TTL: Final = timedelta(minutes=1)
 _LEAVING_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
@@ -43,10 +48,9 @@ async def open_blobs(url: StoreUrl, given: Given, *, patience: Patience | None =
         store, public = address.connect(patience or Patience()), address.connect_public(patience or Patience())
     except ValueError as exc:
         raise StoreRefused(f"{url} cannot be used: {exc}") from None
-    blobs = ObjectBlobs(store, address.prefix, public=public)
+    blobs = ObjectBlobs(store, address, public=public)
     try:
-        # Beside the blobs: what a process leaves that dies now is no blob, and an empty store stays empty.
-        await ObjectBlobs(store, f"{address.prefix}probes/").check()
+        await blobs.probes.check()
     except BaseException:
         await blobs.close()
         raise
@@ -58,19 +62,27 @@ class ObjectBlobs:
 
     An object appears when its upload is complete, so there are no drafts. What a process that dies leaves is an
     incomplete multipart upload, which nobody sees and the bucket's lifecycle rule removes. Bytes come from another
-    machine: readers say so (`BlobReader.unproven`), and whoever knows the digest checks them.
+    machine: readers say so (`BlobReader.unproven`), and whoever knows the digest checks them. Inspected, Reachable.
     """
 
-    def __init__(self, store: ObjectStore, prefix: str = "", *, public: ObjectStore | None = None) -> None:
+    def __init__(self, store: ObjectStore, address: ObjectAddress, *, public: ObjectStore) -> None:
         self._store = store
-        self._public = public or store
-        self._root = f"{prefix}blobs/"
+        self._public = public
+        self._address = address
+        self._root = f"{address.prefix}blobs/"
+
+    @property
+    def probes(self) -> "ObjectBlobs":
+        """A store beside this one: what a process leaves there that dies is no blob, and an empty store stays empty."""
+        return ObjectBlobs(
+            self._store, replace(self._address, prefix=f"{self._address.prefix}probes/"), public=self._public
+        )
 
     async def check(self) -> None:
         """Try everything once, on blobs of its own. Raises StoreRefused, StoreUnavailable."""
         first, second = secrets.token_hex(16), secrets.token_hex(16)
         try:
-            await self.put(first, _once(b"probe"))
+            await self.put(first, _once(_PROBE))
             await self.copy(first, second)
             part = await self.open(second, 1, 3)
             kept = part.data == b"ro" and first in [name async for name in self._scan(f"{self._root}{first[:2]}/")]
@@ -82,6 +94,25 @@ class ObjectBlobs:
             kept = False
         if not kept:
             raise StoreRefused("the object store does not give back what was put into it")
+
+    async def reach(self) -> None:
+        """As Reachable.reach: an object is asked for that is not there, of a bucket that is."""
+        try:
+            await obstore.get_async(self._store, f"{self._root}none")
+        except FAILURES as exc:
+            if not is_absent(exc):
+                raise trouble(exc) from None
+
+    async def inspect(self) -> Sequence[Fact]:
+        """As Inspected.inspect; puts an object among the probes, and removes it."""
+        probes, name = self.probes, secrets.token_hex(16)
+        await probes.put(name, _once(_PROBE))
+        try:
+            found = await facts(self._address, lambda: probes.url_for(name, _PROBE_TTL), data=_PROBE)
+        finally:
+            await probes.delete(name)
+        size = f"in parts of {PART // MIB} MiB; a file may have {PART * PARTS // MIB // 1024} GiB"
+        return [*found, Fact("large files", size)]
 
     async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
         """As BlobStore.put. Up to PART bytes in one request, else in parts, one of them under way at a time.

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cnr.domain.errors import StoreFull
 from cnr.domain.store_url import FILE, StoreUrl, without_secrets
-from cnr.store.base import BlobStore, RecordStore, StoreRefused
+from cnr.store.base import BlobStore, NoRoom, RecordStore, StoreRefused
 from cnr.store.drivers import Given, open_blobs, open_records
 from cnr.store.file_draft import FOLDER_MODE, sync_folder
 from cnr.store.place import RENEW_S, Claim, Host, check_file_system, check_owner, this_host
@@ -102,11 +103,19 @@ async def _ready(
 ) -> Stores:
     """Stores that were tried, and a task that keeps up what must be. `stack` closes them."""
     await check_format(records, given.new_id)
-    await check_contract(records, given.new_id)
+    await _try(records, given)
     clock = StoreClock(records, given.clock)
     await clock.compare(warn=True)
     stack.push_async_callback(_end, asyncio.create_task(_keep(folders, clock, renew_s)))
     return Stores(records, blobs, clock.now, stack)
+
+
+async def _try(records: RecordStore, given: Given) -> None:
+    """As probe.check_contract; but a store without room can be read, and its server starts for that."""
+    try:
+        await check_contract(records, given.new_id)
+    except (StoreFull, NoRoom) as exc:
+        _log.warning("the store could not be tried, and what is pushed will be refused: %s", exc.message)
 
 
 def _in_memory(new_id: Callable[[], str]) -> tuple[RecordStore, BlobStore]:

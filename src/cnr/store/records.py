@@ -320,6 +320,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
     for kind in (
+        Stored,
         Repo,
         PolicyRecord,
         UserRecord,

@@ -93,7 +93,7 @@ class RedisRecords:
         found = await self._read(self._lane_of(key).get(self._record + key)) if key.isascii() else None
         if found is None:
             raise RecordNotFound(key)
-        return Record(key, found[DIGITS:], Version(int(found[:DIGITS])))
+        return _record(key, found)
 
     async def put(
         self, key: str, value: bytes, *, expect: Version | Literal[Absent.ABSENT], durable: bool = True
@@ -116,14 +116,35 @@ class RedisRecords:
         last = f"({prefix[:-1]}{chr(ord(prefix[-1]) + 1)}" if prefix else "+"
         asked = self._run(self._bulk, SCAN, [self._keys], [first, last, limit, PAGE_BYTES, self._record])
         page = await self._read(asked)
-        return [
-            Record(key.decode(), found[DIGITS:], Version(int(found[:DIGITS])))
-            for key, found in zip(page[::2], page[1::2], strict=True)
-        ]
+        return [_record(key.decode(), found) for key, found in zip(page[::2], page[1::2], strict=True)]
 
     async def head(self) -> Cursor:
         """As RecordStore.head."""
-        epoch, version = await self._read(self._run(self._lane, HEAD, [self._state], self._epoch()))
+        return await self._head(self._ask_head())
+
+    async def get_and_head(self, key: str) -> tuple[Record | None, Cursor]:
+        """As HeadBeside.get_and_head."""
+        if not key.isascii():
+            return None, await self.head()
+        asked, newest = self._lane.get(self._record + key), self._ask_head()
+        try:
+            found = await self._read(asked)
+        except BaseException:
+            newest.cancel()  # nobody looks at it any more
+            raise
+        return None if found is None else _record(key, found), await self._head(newest)
+
+    def _ask_head(self) -> "asyncio.Future[Any]":
+        return self._lane.shared("head", lambda: ("EVALSHA", HEAD.sha, 1, self._state, *self._epoch()))
+
+    async def _head(self, asked: "asyncio.Future[Any]") -> Cursor:
+        async def answer() -> Any:
+            try:
+                return await asked
+            except NoScriptError:
+                return await self._lane.call("EVAL", HEAD.text, 1, self._state, *self._epoch())
+
+        epoch, version = await self._read(answer())
         return _cursor(epoch, int(version))
 
     async def changes(self, since: Cursor, *, timeout_s: float = 0) -> tuple[Sequence[str], Cursor]:
@@ -224,6 +245,10 @@ def _trouble(exc: RedisError) -> StoreTrouble | None:
     if _REFUSALS.search(text):
         return StoreUnavailable(f"redis does not serve this now ({text}); nothing was changed")
     return None
+
+
+def _record(key: str, found: bytes) -> Record:
+    return Record(key, found[DIGITS:], Version(int(found[:DIGITS])))
 
 
 def _cursor(epoch: bytes, version: int) -> Cursor:

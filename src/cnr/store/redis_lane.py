@@ -66,14 +66,18 @@ class Lane:
         """The answer to a command. Raises NotSent, NoAnswer, and redis' own ResponseError and its like."""
         return await self._ask(words)[1]
 
-    async def get(self, key: str) -> Any:
-        """The answer to GET, shared with everybody who asks for this key before it is sent. Raises as `call` does."""
-        if (command := self._reads.get(key)) is not None:
-            answer = asyncio.get_running_loop().create_future()
+    def get(self, key: str) -> "asyncio.Future[Any]":
+        """The answer to GET, shared with everybody who asks for this key before it is sent. Fails as `call` does."""
+        return self.shared(key, lambda: ("GET", key))
+
+    def shared(self, name: str, words: Callable[[], tuple[Argument, ...]]) -> "asyncio.Future[Any]":
+        """The answer to a read, shared with everybody who asks for it by `name` before it is sent. Fails as `call`."""
+        if (command := self._reads.get(name)) is not None:
+            answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             command.answers.append(answer)
         else:
-            self._reads[key], answer = self._ask(("GET", key))
-        return await answer
+            self._reads[name], answer = self._ask(words())
+        return answer
 
     def _ask(self, words: tuple[Argument, ...]) -> "tuple[_Command, asyncio.Future[Any]]":
         if self._closed:

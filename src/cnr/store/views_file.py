@@ -95,6 +95,11 @@ def memory() -> sqlite3.Connection:
     return db
 
 
+def path_in(folder: Path) -> Path:
+    """Where the file is in a folder."""
+    return folder / f"views-{VIEWS_FORMAT}.sqlite"
+
+
 class ViewFile:
     """`views-<format>.sqlite` in a folder, or memory (None). `reader` sees what is committed, `writer` what is not yet.
 
@@ -105,7 +110,7 @@ class ViewFile:
     writer: sqlite3.Connection
 
     def __init__(self, folder: Path | None) -> None:
-        self.path = folder / f"views-{VIEWS_FORMAT}.sqlite" if folder else None
+        self.path = path_in(folder) if folder else None
         self.reopen()
 
     def reopen(self) -> None:

@@ -44,11 +44,12 @@ class Pushers:
 
 
 @contextmanager
-def pushers(port: int, count: int) -> Iterator[Pushers]:
-    """`count` processes that push to the server on `port`."""
-    command = [sys.executable, str(Path(__file__)), str(port)]
+def pushers(ports: Sequence[int]) -> Iterator[Pushers]:
+    """A process for each of `ports`, which pushes to the server there."""
+    command = [sys.executable, str(Path(__file__))]
     processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)
+        subprocess.Popen([*command, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for port in ports
     ]
     try:
         yield Pushers(processes)

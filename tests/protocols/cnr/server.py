@@ -109,6 +109,10 @@ class Server:
             )
         return self._process
 
+    def change(self, **settings: str) -> None:
+        """Other settings for the next start."""
+        self._env.update(settings)
+
     def stop(self) -> int:
         """End it with SIGTERM, as a process supervisor does; returns its exit status."""
         self.process.send_signal(signal.SIGTERM)

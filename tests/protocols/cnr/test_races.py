@@ -34,7 +34,7 @@ def cnr(server: Server) -> Iterator[Cnr]:
 @pytest.fixture
 def start(server: Server) -> Iterator[Callable[[int], Pushers]]:
     with ExitStack() as stack:
-        yield lambda count: stack.enter_context(pushers(server.port, count))
+        yield lambda count: stack.enter_context(pushers([server.port] * count))
 
 
 def job(package: str, release: str, blob: bytes, media_type: str = "helm") -> tuple[str, object]:

@@ -1,7 +1,9 @@
 """A server whose blobs are on an object store: large ones, redirects, and a store that gives back something else."""
 
+import asyncio
 import random
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +13,7 @@ import httpx
 import pytest
 from tests.protocols.cnr.server import Server
 from tests.protocols.oci.client import MANIFEST, Oci, digest, image
-from tests.services.faulty_http import Answer, Cut, Fault, FaultyHttp, Garble, first
+from tests.services.faulty_http import Answer, Cut, Fault, FaultyHttp, Garble, Silence, first
 from tests.services.object_stores import ObjectServer
 from tests.services.processes import need
 
@@ -104,6 +106,55 @@ def test_a_client_follows_redirects(start: Start, s3: ObjectServer, tmp_path: Pa
         run = subprocess.run([oras, *words, "--plain-http"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert run.returncode == 0, run.stderr
     assert (tmp_path / "pulled" / "file").read_bytes() == MIDDLE
+
+
+@pytest.mark.parametrize("kind", ["s3", "azure"])
+def test_a_bucket_that_is_gone_and_comes_back(start: Start, kind: str, request: pytest.FixtureRequest) -> None:
+    store: ObjectServer = request.getfixturevalue(kind)
+    store.make("goes")
+    server = start(store.environment(store.address(bucket="goes")))
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        oci = Oci.fresh(http)
+        oci.chart("1.0.0")
+        assert http.get("/readyz").status_code == 200
+        store.remove("goes")
+        gone = until(http, 503)
+        assert int(gone.headers["retry-after"]) > 0
+        assert "no such bucket" in gone.json()["error"]["message"]
+        assert http.get("/healthz").status_code == 200
+        for path in ("/api/v1/packages", f"/api/v1/packages/{oci.name}/1.0.0/helm", f"/v2/{oci.name}/manifests/1.0.0"):
+            assert http.get(path).status_code == 200, path
+        name = digest(MIDDLE)
+        pushed = http.post(f"/v2/{oci.name}/blobs/uploads/", params={"digest": name}, content=MIDDLE)
+        assert (pushed.status_code, oci.get(f"blobs/{name}").status_code) == (503, 404)
+        store.make("goes")
+        until(http, 200)
+        assert oci.blob(MIDDLE) == name
+    store.remove("goes")
+
+
+def until(http: httpx.Client, status: int) -> httpx.Response:
+    """The first answer of /readyz with this status: one that was good counts for a second."""
+    end = time.monotonic() + 30
+    while (answer := http.get("/readyz")).status_code != status:
+        assert time.monotonic() < end, answer.text
+        time.sleep(0.1)
+    return answer
+
+
+async def test_a_store_that_says_nothing_is_not_ready(proxied: tuple[FaultyHttp, str]) -> None:
+    proxy, url = proxied
+    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+        proxy.plan = first(Silence(), "GET", times=100)
+        answers = [(await http.get("/readyz")).status_code]
+        while answers[-1] == 200:
+            answers.append((await http.get("/readyz")).status_code)
+        assert answers[-1] == 503
+        together = await asyncio.gather(*(http.get("/readyz") for _ in range(10)))
+        assert {answer.status_code for answer in together} == {503}
+        asked = [line for line in proxy.log if line.endswith("/blobs/none")]
+        assert len(asked) <= len(answers) + 1
+        assert (await http.get("/api/v1/packages")).status_code == 200
 
 
 def test_redirects_need_an_object_store(tmp_path: Path) -> None:
