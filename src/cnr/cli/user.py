@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from cnr.auth.access_control import AccessControl
-from cnr.auth.passwords import is_bcrypt
+from cnr.auth.htpasswd import htpasswd_entries
 from cnr.cli.account_options import OUTPUT, PASSWORD_STDIN, Parsed, new_password
 from cnr.cli.output import emit, table
 from cnr.cli.store_options import STORE, on_store, store_options
 from cnr.domain.account import parse_user
-from cnr.domain.errors import InvalidName
+from cnr.domain.errors import InvalidUsage
 
 _NAME = click.argument("name", metavar="NAME", type=Parsed("name", parse_user))
 
@@ -107,7 +107,10 @@ def _row(user: dict[str, Any]) -> list[str]:
 @store_options(*STORE)
 def import_file(file: Path, replace: bool, **flags: str | None) -> None:
     """Take over the users of an htpasswd file with bcrypt hashes, as `htpasswd -B` makes them."""
-    entries = htpasswd_entries(file.read_text(encoding="utf-8", errors="replace"), str(file))
+    try:
+        entries = htpasswd_entries(file.read_text(encoding="utf-8", errors="replace"))
+    except InvalidUsage as exc:
+        raise click.ClickException(f"{file}: {exc.message}") from None
 
     async def work(control: AccessControl) -> None:
         for name, stored in entries:
@@ -115,20 +118,3 @@ def import_file(file: Path, replace: bool, **flags: str | None) -> None:
 
     on_store(flags, work)
     click.echo(f"Took over {len(entries)} users.")
-
-
-def htpasswd_entries(text: str, file: str) -> list[tuple[str, str]]:
-    """Names and hashes, all of which are good. Raises click.ClickException, which names the line, not its hash."""
-    found: list[tuple[str, str]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, stored = line.strip().partition(":")
-        try:
-            parse_user(name)
-        except InvalidName as exc:
-            raise click.ClickException(f"line {number} of {file}: {exc.message}") from None
-        if not is_bcrypt(stored):
-            raise click.ClickException(f"line {number} of {file} has no bcrypt hash: make it with htpasswd -B")
-        found.append((name, stored))
-    return found
