@@ -4,13 +4,13 @@ A path's record wins, field by field, over those of its beginnings, and they ove
 component's record says whether any longer path has one: where none has, a write reads one record.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from msgspec.structs import replace
 
 from cnr.domain.names import Repository
-from cnr.domain.policy import Policy, Visibility, policy_path
+from cnr.domain.policy import UNLIMITED, Policy, Quota, Use, Visibility, beginnings, policy_path
 from cnr.registry.core import Core, together
 from cnr.store import keys
 from cnr.store.records import PolicyRecord
@@ -29,7 +29,7 @@ class Policies:
 
     async def at(self, path: str) -> Policy:
         """The rules at a path: of a namespace, or of a repository by its `policy_path`."""
-        first, *longer = _paths(path)
+        first, *longer = beginnings(path)
         found = [await self.own(first)]
         if found[0].below and longer:
             found += await together(*map(self.own, longer))
@@ -37,6 +37,20 @@ class Policies:
         for record in found:
             policy = _over(policy, record)
         return policy
+
+    async def quotas(self, path: str) -> dict[str, Quota]:
+        """What counts at a path, by the path that it counts for: its own quota, and those of all its beginnings."""
+        first, *longer = beginnings(path)
+        found = {first: await self.own(first)}
+        if found[first].below:
+            found |= dict(zip(longer, await together(*map(self.own, longer)), strict=True))
+        default = self._core.quota
+        quotas = {at: _quota(record, default if at == first else UNLIMITED) for at, record in found.items()}
+        return {at: quota for at, quota in quotas.items() if quota != UNLIMITED}
+
+    async def use(self, path: str) -> Use:
+        """What there is at a path and below it, which quotas limit."""
+        return await self._core.catalog.use(path)
 
     async def is_public(self, path: str) -> bool:
         """Whether anybody may pull what is at a path: one read, and more where the namespace has exceptions."""
@@ -62,7 +76,7 @@ class Policies:
 
     async def change(self, path: str, change: Callable[[PolicyRecord], PolicyRecord]) -> None:
         """Set the rules of exactly this path to what `change` makes of them. Raises StoreTrouble."""
-        first = next(_paths(path))
+        first = next(beginnings(path))
         if first != path:
             # before the longer path's record, or a reader could miss that
             await self._core.updater.update(keys.policy(first), PolicyRecord, _below)
@@ -72,12 +86,6 @@ class Policies:
             return replace(change(now), below=now.below)
 
         await self._core.updater.update(keys.policy(path), PolicyRecord, own)
-
-
-def _paths(path: str) -> Iterator[str]:
-    """Every beginning of a path, from its first component to itself."""
-    parts = path.split("/")
-    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
 def _below(before: PolicyRecord | None) -> PolicyRecord | Keep:
@@ -103,3 +111,9 @@ def _over(policy: Policy, record: PolicyRecord) -> Policy:
         channels=policy.channels if record.channels is None else record.channels,
         formats=policy.formats if record.formats is None else frozenset(record.formats),
     )
+
+
+def _quota(record: PolicyRecord, default: Quota) -> Quota:
+    tags = default.max_tags if record.max_tags is None else record.max_tags
+    size = default.max_bytes if record.max_bytes is None else record.max_bytes
+    return Quota(None if tags == "off" else tags, None if size == "off" else size)
