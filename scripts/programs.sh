@@ -18,9 +18,9 @@ gpg-agent gpg-agent
 redis-server redis-server
 etcd etcd-server
 npm npm
-nginx nginx-light
 dbus-run-session dbus-daemon
 gnome-keyring-daemon gnome-keyring
+nginx nginx-light
 END
 }
 

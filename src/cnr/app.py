@@ -41,6 +41,7 @@ from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
 from cnr.settings.setting import ConfigError
 from cnr.store.base import BlobAddresses, StoreRefused
+from cnr.store.format_watch import FormatWatch
 from cnr.store.open import Stores, open_store
 from cnr.store.update import Updater
 from cnr.store.views_sqlite import SqliteViews
@@ -254,9 +255,9 @@ def _open_access_log(setting: str) -> LogFile | None:
         raise ConfigError(f"{setting} cannot be used as the access log (CNR_ACCESS_LOG): {exc.strerror}") from exc
 
 
-def _checks(config: Config, audit: AuditLog | None) -> list[Callable[[], None]]:
+def _checks(config: Config, watch: FormatWatch, audit: AuditLog | None) -> list[Callable[[], None]]:
     """What keeps changes out."""
-    checks = [read_only] if config.read_only else []
+    checks = [read_only if config.read_only else watch.check]
     return checks if audit is None else [*checks, audit.check]
 
 
@@ -283,6 +284,8 @@ class App:
         registry = await stack.enter_async_context(open_registry(config))
         views_begun = asyncio.create_task(_bring_views_up(registry))
         stack.callback(views_begun.cancel)
+        watch = FormatWatch(registry.core.records)
+        await stack.enter_async_context(watch.running())
         audit = open_audit_log(config, strict_clock())
         record = None
         if audit is not None:
@@ -291,14 +294,14 @@ class App:
         if config.gc_interval and not config.read_only:
             collector = Collector(registry.core, registry.manifests)
             told = None if record is None else lambda report: record(collected(report))
-            schedule = Schedule(registry.core, collector, config.gc_interval, told=told)
+            schedule = Schedule(registry.core, collector, config.gc_interval, told=told, may=lambda: not watch.is_newer)
             await stack.enter_async_context(schedule.running())
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
         control = await _access_control(config, registry, stack)
         authorize = OpenAuthority().authorize if control is None else control.authority.authorize
-        authorize = Gate(authorize, _checks(config, audit)).authorize
+        authorize = Gate(authorize, _checks(config, watch, audit)).authorize
         check = _anybody if control is None else control.login
         site = Site(fields, partial(self._ready, registry), check=check, public_url=config.public_url)
         admission = _admission(config)

@@ -31,7 +31,7 @@ ETCDS, SERVERS = ("etcd1", "etcd2", "etcd3"), ("server1", "server2", "server3")
 OCTETS = "application/octet-stream"
 LARGE = os.urandom(9 << 20)
 NGINX = """
-user {user}; worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+user {user}; master_process off; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 512; }}
 http {{
   access_log off; client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;

@@ -113,6 +113,7 @@ class CnrApi:
                 wanted.source,
                 force=wanted.force,
                 metadata=wanted.metadata,
+                by=request.scope["grant"],
             )
         return pretty_response(messages.Pushed())
 
@@ -131,19 +132,21 @@ class CnrApi:
         return await pretty_list(found, messages.manifest)
 
     async def delete(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
-        gone = await self._registry.packages.delete(readable(namespace, name), release, media_type)
+        gone = await self._registry.packages.delete(
+            readable(namespace, name), release, media_type, by=request.scope["grant"]
+        )
         return pretty_response(messages.Deleted(package=str(gone.package), release=gone.release))
 
     async def yank(self, request: Request, namespace: str, name: str, release: str) -> Response:
         package = writable(namespace, name)
         reason = text_field(await self._fields.of(request), "reason")
-        yanked = await self._registry.yanks.yank(package, parse_release(release), reason)
+        yanked = await self._registry.yanks.yank(package, parse_release(release), reason, by=request.scope["grant"])
         answer = messages.Yanked(status="yanked", package=str(package), release=release, reason=yanked.reason)
         return pretty_response(answer)
 
     async def restore(self, request: Request, namespace: str, name: str, release: str) -> Response:
         package = writable(namespace, name)
-        await self._registry.yanks.restore(package, parse_release(release))
+        await self._registry.yanks.restore(package, parse_release(release), by=request.scope["grant"])
         return pretty_response(messages.Yanked(status="restored", package=str(package), release=release))
 
     async def list(self, request: Request) -> Response:
@@ -159,7 +162,11 @@ class CnrApi:
             limit=limits.limit,
             sees=request.scope["grant"].sees,
         )
-        items = [messages.package_item(view) for view in views]
+        if request.scope["grant"].caller is None:
+            items = [messages.package_item(view) for view in views]
+        else:
+            visible = await self._registry.policies.visible([view.name.repository for view in views])
+            items = [messages.package_item(view, each) for view, each in zip(views, visible, strict=True)]
         return json_response(items, limits.link(request, items[-1].name if items else "", len(items)))
 
     async def search(self, request: Request) -> Response:
@@ -196,17 +203,17 @@ class CnrApi:
 
     async def add_to_channel(self, request: Request, namespace: str, name: str, channel: str, release: str) -> Response:
         package, wanted = writable(namespace, name), parse_channel(channel)
-        view = await self._registry.channels.add(package, wanted, release)
+        view = await self._registry.channels.add(package, wanted, release, by=request.scope["grant"])
         return pretty_response(messages.channel(view))
 
     async def remove_from_channel(
         self, request: Request, namespace: str, name: str, channel: str, release: str
     ) -> Response:
         package = readable(namespace, name)
-        await self._registry.channels.remove(package, Channel(channel), release)
+        await self._registry.channels.remove(package, Channel(channel), release, by=request.scope["grant"])
         return pretty_response(messages.MemberRemoved(name=channel, package=str(package), release=release))
 
     async def delete_channel(self, request: Request, namespace: str, name: str, channel: str) -> Response:
         package = readable(namespace, name)
-        await self._registry.channels.delete(package, Channel(channel))
+        await self._registry.channels.delete(package, Channel(channel), by=request.scope["grant"])
         return pretty_response(messages.ChannelDeleted(channel=channel, package=str(package)))

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from cnr.domain.digest import TarDigest
 from cnr.domain.moment import Moment, timestamp
+from cnr.domain.policy import Visibility
 from cnr.registry.packages import Published
 from cnr.store.views import ChannelView, PackageView, SearchHit
 
@@ -61,7 +62,7 @@ class PackageItem(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     releases: list[str]
     updated_at: Moment
-    visibility: str = "public"
+    visibility: Visibility = "public"
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -202,8 +203,8 @@ def _fields(item: Published) -> dict[str, Any]:
     }
 
 
-def package_item(view: PackageView) -> PackageItem:
-    """A package in a list."""
+def package_item(view: PackageView, visibility: Visibility = "public") -> PackageItem:
+    """A package in a list. Where there are no accounts all are public."""
     default = view.releases[0]
     return PackageItem(
         created_at=timestamp(view.created_at),
@@ -213,6 +214,7 @@ def package_item(view: PackageView) -> PackageItem:
         namespace=view.name.namespace,
         releases=[item.release for item in view.releases],
         updated_at=timestamp(view.updated_at),
+        visibility=visibility,
     )
 
 

@@ -39,6 +39,7 @@ CnrError
 │   │   ├── LoginRequired      none, where some are needed
 │   │   ├── TokenRefused       a bearer token that is expired, revoked, or none of ours
 │   │   └── InsufficientScope  a bearer token that was made for something else
+│   ├── FormatRefused        a format that the repository does not take
 │   ├── Immutable            a release's tag may not move to other content
 │   ├── QuotaExceeded        a namespace has as much as it may have
 │   └── Forbidden            known, but without the right
@@ -250,6 +251,10 @@ class TooManyFailures(TooMany):
 
 class TooManyUploads(TooMany):
     """A repository, or the registry, has as many open uploads as it may have. Details: `limit`."""
+
+
+class FormatRefused(Denied):
+    """The repository takes no packages of this format. Details: `package`, `media_type`."""
 
 
 class StoreTrouble(CnrError):

@@ -97,9 +97,9 @@ NEEDS: Mapping[tuple[str, str], str] = {
     ("DELETE", BLOBS + "uploads/{reference}"): "push",
 }
 
-ACTIONS = {"seen": "list", "registry": "admin"}
+ACTIONS = {"seen": "list", "registry": "admin", "user": "self"}
 """`seen` shows to each caller what he may pull, and sends anybody who may pull nothing to log in; `registry` is to
-administer all of it, `admin` a path."""
+administer all of it, `admin` a path; `user` is for users, and not for robot tokens."""
 UNKNOWN = ("wrong password", "expired token", "revoked token")
 RIGHTS = {
     "anonymous": {},
@@ -182,8 +182,10 @@ def expected(needs: str, who: str, place: str, protocol: str) -> int | None:
         return None
     if who in UNKNOWN:
         return 401
-    if needs in ("self", "registry"):
-        return None if who == "admin" or (needs == "self" and who != "anonymous") else 403
+    if needs == "registry":
+        return None if who == "admin" else 403
+    if needs in ("self", "user"):
+        return 403 if who == "anonymous" or (needs == "user" and "robot" in who) else None
     if needs in ("list", "login"):
         return 401 if needs == "login" and who == "anonymous" else None
     namespace = place.partition("/")[0]

@@ -18,6 +18,8 @@ from tests.protocols.cnr.server import Server
 LONG = os.environ.get("CNR_LONG") == "1"
 KILLS = 200 if LONG else 20
 PUSHERS = 8
+CHECKED = 5
+"""Of so many crashes one is followed by a check of the whole store, before any server mends what it finds."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,15 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
             for thread in threads:
                 thread.join()
             assert load.wrong == []
+            if run % CHECKED == 0:
+                server.check()
             server.start()
             check_last(server, load)
             acknowledged += load.acknowledged
         check_all(server, acknowledged)
     finally:
         server.kill()
+    server.check()
 
 
 def check_last(server: Server, load: Load) -> None:

@@ -92,6 +92,7 @@ def test_case_107_kill_9_during_pushes(tmp_path: Path) -> None:
             for thread in threads:
                 thread.join()
             assert load.wrong == []
+            server.check()
             server.start()
             with httpx.Client(base_url=server.url, timeout=60) as http:
                 there = {each for each in load.sent if whole(http, *each)}
