@@ -18,7 +18,7 @@ from cnr.cli.main import ALIASES, VERBS
 
 Run = Callable[..., Any]
 CLIENT_VERBS = (
-    *("push", "pull", "show", "list", "search", "channel", "delete", "yank", "inspect", "version", "completion"),
+    *("push", "pull", "show", "list", "search", "channel", "delete", "yank", "inspect", "version", "login", "logout", "completion"),
     *("copy", "tag", "manifest", "referrers"),
 )
 
