@@ -20,6 +20,7 @@ etcd etcd-server
 npm npm
 dbus-run-session dbus-daemon
 gnome-keyring-daemon gnome-keyring
+nginx nginx-light
 END
 }
 

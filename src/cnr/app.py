@@ -179,8 +179,8 @@ async def _bring_views_up(registry: Registry) -> None:
         await registry.catalog.sync()
 
 
-def access_control(registry: Registry, login_failures: int = 0) -> AccessControl:
-    """The accounts in the registry's record store. `login_failures` as AccessControl has it."""
+def access_control(registry: Registry, htpasswd: Path | None = None, login_failures: int = 0) -> AccessControl:
+    """The accounts in the registry's record store, and in an htpasswd file; the rest as AccessControl has it."""
     core = registry.core
     return AccessControl(
         core.records,
@@ -189,6 +189,7 @@ def access_control(registry: Registry, login_failures: int = 0) -> AccessControl
         clock=core.clock,
         new_id=core.new_id,
         login_failures=login_failures,
+        htpasswd=htpasswd,
     )
 
 
@@ -196,7 +197,9 @@ async def _access_control(config: Config, registry: Registry, stack: AsyncExitSt
     """None where the server is open."""
     if config.auth == "open":
         return None
-    control = access_control(registry, config.login_failures)
+    if config.htpasswd is not None and not os.access(config.htpasswd, os.R_OK):
+        raise ConfigError(f"the htpasswd file {config.htpasswd} cannot be read (CNR_HTPASSWD)")
+    control = access_control(registry, config.htpasswd, config.login_failures)
     stack.push_async_callback(control.close)
     return control
 
@@ -317,7 +320,7 @@ class App:
             helm_api.adapter, registry, authorize, stall_s=config.body_timeout, admission=admission, record=record
         )
         protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
-        cnr = cnr_api.adapter(registry, fields, site, authorize, admission=admission, record=record)
+        cnr = cnr_api.adapter(registry, fields, site, authorize, control=control, admission=admission, record=record)
         app = by_first_segment(protocols, cnr)
         if config.helm_hosts:
             app = by_host(config.helm_hosts, helm(context_path=""), app)

@@ -90,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth_scheme: Literal["bearer", "basic"]
     insecure_open: bool
     visibility: Visibility
+    htpasswd: Path | None
 
     @property
     def policy(self) -> Policy:

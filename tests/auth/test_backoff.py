@@ -125,7 +125,7 @@ async def test_a_password_that_was_right_never_waits(clock: Clock) -> None:
         tries: list[str] = []
 
         async def right(password: str) -> bool:
-            return await passwords.right(password, stored, None, before=lambda: tries.append(password))
+            return await passwords.right("alice", password, stored, None, before=lambda: tries.append(password))
 
         assert await right("good")
         assert not await right("bad")
@@ -143,7 +143,7 @@ async def test_the_same_password_at_the_same_time_is_one_try(clock: Clock) -> No
         tries: list[str] = []
 
         async def right(password: str) -> bool:
-            return await passwords.right(password, stored, None, before=lambda: tries.append(password))
+            return await passwords.right("alice", password, stored, None, before=lambda: tries.append(password))
 
         assert await asyncio.gather(*(right("good") for _ in range(100))) == [True] * 100
         assert tries == ["good"]

@@ -14,7 +14,9 @@ from cnr.client.credential_sources import docker_files
 from cnr.client.credentials import Credentials
 from cnr.client.docker_config import DockerConfig
 from cnr.client.errors import HelperFailed, UnusableConfig
+from cnr.client.logins import Login
 from cnr.client.reference import parse_registry
+from cnr.client.transport import Connection
 
 Helper = Callable[[str, str], Path]
 
@@ -203,3 +205,5 @@ def test_which_files_there_are(tmp_path: Path) -> None:
 def test_credentials_do_not_show_themselves() -> None:
     for who in (Credentials("n4me", "hush"), Credentials(fixed="hush"), Credentials(identity_token="hush")):
         assert repr(who) == "Credentials()"
+    assert repr(Login("n4me", "hush")) == "Login()"
+    assert "hush" not in repr(Connection(parse_registry("h.io"), token="hush"))

@@ -16,13 +16,15 @@ _HOP = {"connection", "keep-alive", "transfer-encoding", "host"}
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer. Header names are in lower case."""
+    """One request and its answer, `body` and `answer` being what they carried. Header names are in lower case."""
 
     method: str
     target: str
     headers: Mapping[str, str]
     status: int
     answered: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    answer: bytes = b""
 
     @property
     def path(self) -> str:
@@ -81,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             upstream.close()
         self.server.exchanges.append(
-            Exchange(self.command, self.path, _lower(self.headers), answer.status, _lower(answer.headers))
+            Exchange(self.command, self.path, _lower(self.headers), answer.status, _lower(answer.headers), body, data)
         )
         self._answer(answer, data)
 

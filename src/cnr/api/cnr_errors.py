@@ -24,6 +24,8 @@ ERRORS: ErrorTable = {
     errors.ReadOnly: Wire(405, "read-only"),
     errors.Conflict: Wire(409, "package-exists"),
     errors.NameTaken: Wire(409, "resource-in-use"),
+    errors.ChangedMeanwhile: Wire(412, "precondition-failed"),
+    errors.LastAdministrator: Wire(409, "resource-in-use"),
     errors.RecordFull: Wire(409, "resource-in-use"),
     errors.LoginRequired: Wire(403, "forbidden"),
     errors.InsufficientScope: Wire(403, "forbidden"),

@@ -52,8 +52,8 @@ class TokenService:
         allowed = [await self._allowed(caller, scope) for scope in scopes]
         token, at = await self._bearers.issue(caller.record, tuple(scope for scope in allowed if scope.actions))
         refresh = None
-        if offline and caller.record is not None and caller.record.kind == "user":
-            lasting = MadeFor("user", caller.record.id, caller.record.born, caller.password_id)
+        if offline and caller.record is not None and caller.record.kind != "robot":
+            lasting = MadeFor(caller.record.kind, caller.record.id, caller.record.born, caller.password_id)
             refresh, _ = await self._bearers.issue(lasting, (), use="refresh")
         return Issued(token, at, caller.who, refresh)
 

@@ -45,6 +45,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     domain.InvalidArchive: FAILED,
     domain.BadInput: USAGE,
     domain.Missing: NOT_FOUND,
+    domain.Conflict: EXISTS,
     domain.CnrError: FAILED,
     click.UsageError: USAGE,
     click.Abort: INTERRUPTED,

@@ -21,8 +21,8 @@ from cnr.cli.prefork import READY, Report
 from cnr.config import Config
 from cnr.http.application import Served
 from cnr.http.gate import Gate
-from cnr.http.guarded import GuardedProtocol
 from cnr.http.tls import HANDSHAKE_S, Certificate, CertificateRefused
+from cnr.http.trailers import TrailersIgnored
 from cnr.settings.setting import ConfigError
 from cnr.store.base import StoreRefused
 
@@ -155,7 +155,7 @@ def settings(config: Config, app: Served) -> uvicorn.Config:
     )
 
 
-def _protocol(config: Config) -> type[GuardedProtocol]:
+def _protocol(config: Config) -> type[TrailersIgnored]:
     """The protocol with this server's bounds; its connections are counted together."""
     files = _open_files(config.max_connections + FILES_RESERVED)
     gate = Gate(
@@ -164,7 +164,7 @@ def _protocol(config: Config) -> type[GuardedProtocol]:
         trusted=config.trusted_proxies,
     )
     own = {"head_s": config.header_timeout, "stall_s": config.write_timeout, "gate": gate}
-    return type("LimitedProtocol", (GuardedProtocol,), own)
+    return type("LimitedProtocol", (TrailersIgnored,), own)
 
 
 def _open_files(wanted: int) -> int:

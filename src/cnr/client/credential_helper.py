@@ -10,7 +10,7 @@ import subprocess
 
 import msgspec
 
-from cnr.client.credentials import Credentials
+from cnr.client.credentials import Credentials, Unshown
 from cnr.client.errors import HelperFailed
 
 LIMIT_S = 30.0
@@ -20,7 +20,7 @@ _NONE = "credentials not found"
 _SENTENCE = re.compile(r"[A-Za-z][A-Za-z0-9 ,.:;'()/_-]{0,199}")
 
 
-class _Answer(msgspec.Struct):
+class _Answer(Unshown):
     Username: str
     Secret: str
 

@@ -3,6 +3,15 @@
 import base64
 from dataclasses import dataclass, field
 
+import msgspec
+
+
+class Unshown(msgspec.Struct):
+    """What is read from a file or an answer and must not get into a traceback or log by its repr."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from cnr.client.credential_helper import ask_helper
-from cnr.client.credentials import Credentials
+from cnr.client.credentials import Credentials, Unshown
 from cnr.client.errors import UnusableConfig
 from cnr.client.reference import RegistryAddress
 
@@ -23,7 +23,7 @@ _OLD_PATHS = ("", "v1", "v2")
 """A path behind a host that old clients wrote there, and that is no repository."""
 
 
-class _Entry(msgspec.Struct):
+class _Entry(Unshown):
     auth: str = ""
     username: str = ""
     password: str = ""
@@ -31,7 +31,7 @@ class _Entry(msgspec.Struct):
     registrytoken: str = ""
 
 
-class _Config(msgspec.Struct, rename={"creds_store": "credsStore", "cred_helpers": "credHelpers"}):
+class _Config(Unshown, rename={"creds_store": "credsStore", "cred_helpers": "credHelpers"}):
     auths: dict[str, _Entry | None] | None = None
     creds_store: str | None = None
     cred_helpers: dict[str, str] | None = None

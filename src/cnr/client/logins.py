@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from cnr.client.credentials import Credentials
+from cnr.client.credentials import Credentials, Unshown
 from cnr.client.errors import ClientError, NoKeyring
 from cnr.client.reference import RegistryAddress
 from cnr.client.secret_file import SecretFile
@@ -22,7 +22,7 @@ class Keyring(Protocol):
     def forget(self, service: str, user: str) -> None: ...
 
 
-class Login(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class Login(Unshown, omit_defaults=True, forbid_unknown_fields=True):
     """One registry's. The secret is the password, or with `verbatim` a whole Authorization header."""
 
     username: str = ""
@@ -31,7 +31,7 @@ class Login(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     verbatim: bool = False
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
+class _File(Unshown, forbid_unknown_fields=True):
     version: int = 1
     registries: dict[str, Login] = {}
 

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -42,7 +42,7 @@ class Connection:
 
     registry: RegistryAddress
     prefix: str = "/cnr"
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     insecure: bool = False
     cacert: Path | None = None
 
@@ -149,6 +149,13 @@ def retry_after(response: httpx.Response) -> float | None:
         return max(0.0, (moment - datetime.now(moment.tzinfo)).total_seconds())
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def unavailable(response: httpx.Response, sentence: str) -> Unreachable:
+    """The error of an answer in RETRIED_STATUSES: `sentence`, and for how long, where the server says that."""
+    pause = retry_after(response)
+    when = f", and asks to come again in {pause:.0f} seconds" if pause else ""
+    return Unreachable(f"{sentence} ({response.status_code}{when})", retry_after=pause)
 
 
 def read_body(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:

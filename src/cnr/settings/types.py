@@ -71,6 +71,11 @@ def _url(text: str) -> StoreUrl:
     return StoreUrl.of_folder(folder(url.path))
 
 
+def optional_file(text: str) -> Path | None:
+    """An absolute path, made so from the folder in which the server is started; None for none."""
+    return Path(text).expanduser().absolute() if text else None
+
+
 def host(text: str) -> Host:
     """A host with or without a port."""
     return Host.parse(text)

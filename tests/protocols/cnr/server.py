@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-from tests.services import storage
+from tests.services import storage, store_check
 from tests.services.ports import free_port
 
 ROOT: Final = Path(__file__).parents[3]
@@ -129,6 +129,10 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def check(self) -> None:
+        """Nothing in its store may be lost or wrong: run this at the end, when nobody talks to it any more."""
+        store_check.in_order(self.settings)
 
     def output(self) -> str:
         """What it has written so far."""
