@@ -8,6 +8,7 @@ as a server that was pushed them would have.
 
 import asyncio
 import gzip
+import hashlib
 import io
 import secrets
 import statistics
@@ -21,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import msgspec
 from servers import cnr, memory_mib, nginx
 from wrk import warm_rate
 
@@ -31,7 +33,17 @@ from cnr.domain.manifest import MANIFEST_TYPE, Layer, helm_manifest
 from cnr.domain.names import Repository, Tag
 from cnr.store import keys
 from cnr.store.base import ABSENT
-from cnr.store.records import BlobRecord, FormatEntry, ManifestRecord, Pointer, ReleaseTag, Repo, encode
+from cnr.store.records import (
+    BlobRecord,
+    ContentsRecord,
+    FormatEntry,
+    ManifestRecord,
+    Pointer,
+    ReleaseTag,
+    Repo,
+    Stored,
+    encode,
+)
 from cnr.store.sqlite import SqliteRecords
 
 ONE = 20_000
@@ -181,18 +193,22 @@ async def _fill(folder: Path, charts: Iterable[tuple[str, str]]) -> int:
 
 
 def _records(charts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+    """Every record of a push, as `cnr storage check --deep` wants them."""
     known: set[str] = set()
     for number, (name, version) in enumerate(charts):
         repository, at = Repository(name), START + number
         if name not in known:
             known.add(name)
-            yield keys.repo(repository), encode(Repo(state="live", created_at=at))
-        data = f"{name} {version}".encode()
-        layer = Layer(sha256(data), len(data), TarDigest(f"{number:064x}"))
-        made = helm_manifest(_chart(name.rpartition("/")[2], version), layer, created_at=at)
+            yield keys.repo(repository), written(Repo(state="live", created_at=at))
+        short = name.rpartition("/")[2]
+        data = archive(short, version)
+        layer = Layer(sha256(data), len(data), TarDigest(hashlib.sha256(gzip.decompress(data)).hexdigest()))
+        made = helm_manifest(_chart(short, version), layer, created_at=at)
         pointer = Pointer(sha256(made.data), secrets.token_hex(16))
         for blob in (data, made.config):
-            yield keys.blob(repository, sha256(blob)), encode(BlobRecord(size=len(blob), touched_at=at, data=blob))
+            yield keys.blob(repository, sha256(blob)), written(BlobRecord(size=len(blob), touched_at=at, data=blob))
+        contents = ContentsRecord(digest=layer.digest, size=len(data), touched_at=at)
+        yield keys.contents(repository, layer.tar_digest), written(contents)
         manifest = ManifestRecord(
             born=pointer.born,
             media_type=MANIFEST_TYPE,
@@ -201,10 +217,15 @@ def _records(charts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
             origin="server",
             data=made.data,
         )
-        yield keys.manifest(repository, pointer.digest), encode(manifest)
+        yield keys.manifest(repository, pointer.digest), written(manifest)
         entry = FormatEntry(manifest=pointer, tar_digest=layer.tar_digest, size=len(data), created_at=at)
         release = ReleaseTag(born=secrets.token_hex(16), manifest=pointer, formats={HELM: entry})
-        yield keys.tag(repository, Tag(version)), encode(release)
+        yield keys.tag(repository, Tag(version)), written(release)
+
+
+def written(record: Stored) -> bytes:
+    """A record's value, with the id of a write."""
+    return encode(msgspec.structs.replace(record, write=secrets.token_hex(16)))
 
 
 def _chart(name: str, version: str) -> Chart:

@@ -11,12 +11,16 @@ debian_programs() { # COMMAND PACKAGE
 curl curl
 openssl openssl
 skopeo skopeo
+podman podman
 docker-registry docker-registry
 gpg gpg
 gpg-agent gpg-agent
 redis-server redis-server
 etcd etcd-server
 npm npm
+dbus-run-session dbus-daemon
+gnome-keyring-daemon gnome-keyring
+nginx nginx-light
 END
 }
 

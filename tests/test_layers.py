@@ -33,6 +33,7 @@ ENTRIES = {
         "grant",
         "token",
         "account_options",
+        "administration",
         "audit",
         "audited",
     )

@@ -27,6 +27,7 @@ from cnr.config import Config
 from cnr.domain.audit import OPEN, Event, Who
 from cnr.domain.errors import StoreTrouble, StoreUnavailable
 from cnr.http.access_log import AccessLog, LogFile, open_log
+from cnr.http.admission import Admission, Rate
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
 from cnr.http.proxies import Proxies
@@ -40,6 +41,7 @@ from cnr.registry.gc_schedule import Schedule
 from cnr.registry.registry import Registry
 from cnr.settings.setting import ConfigError
 from cnr.store.base import BlobAddresses, StoreRefused
+from cnr.store.format_watch import FormatWatch
 from cnr.store.open import Stores, open_store
 from cnr.store.update import Updater
 from cnr.store.views_sqlite import SqliteViews
@@ -177,22 +179,45 @@ async def _bring_views_up(registry: Registry) -> None:
         await registry.catalog.sync()
 
 
-def access_control(registry: Registry) -> AccessControl:
-    """The accounts in the registry's record store."""
+def access_control(registry: Registry, htpasswd: Path | None = None, login_failures: int = 0) -> AccessControl:
+    """The accounts in the registry's record store, and in an htpasswd file; the rest as AccessControl has it."""
     core = registry.core
-    return AccessControl(core.records, core.updater, registry.policies.is_public, clock=core.clock, new_id=core.new_id)
+    return AccessControl(
+        core.records,
+        core.updater,
+        registry.policies.is_public,
+        clock=core.clock,
+        new_id=core.new_id,
+        login_failures=login_failures,
+        htpasswd=htpasswd,
+    )
 
 
 async def _access_control(config: Config, registry: Registry, stack: AsyncExitStack) -> AccessControl | None:
     """None where the server is open."""
     if config.auth == "open":
         return None
-    control = access_control(registry)
+    if config.htpasswd is not None and not os.access(config.htpasswd, os.R_OK):
+        raise ConfigError(f"the htpasswd file {config.htpasswd} cannot be read (CNR_HTPASSWD)")
+    control = access_control(registry, config.htpasswd, config.login_failures)
     stack.push_async_callback(control.close)
     return control
 
 
-async def _anybody(name: str, password: str) -> Who:
+def _admission(config: Config) -> Admission | None:
+    """None where no rate is set: then nothing is counted."""
+    wanted = (
+        config.rate_per_address,
+        config.write_rate_per_address,
+        config.rate_per_caller,
+        config.write_rate_per_caller,
+    )
+    if all(rate is None for rate in wanted):
+        return None
+    return Admission(*(None if rate is None else Rate(rate, config.rate_burst) for rate in wanted))
+
+
+async def _anybody(name: str, password: str, address: str) -> Who:
     """An open server takes every login. Source: contracts/cnr.md 2.15."""
     return OPEN
 
@@ -230,9 +255,9 @@ def _open_access_log(setting: str) -> LogFile | None:
         raise ConfigError(f"{setting} cannot be used as the access log (CNR_ACCESS_LOG): {exc.strerror}") from exc
 
 
-def _checks(config: Config, audit: AuditLog | None) -> list[Callable[[], None]]:
+def _checks(config: Config, watch: FormatWatch, audit: AuditLog | None) -> list[Callable[[], None]]:
     """What keeps changes out."""
-    checks = [read_only] if config.read_only else []
+    checks = [read_only if config.read_only else watch.check]
     return checks if audit is None else [*checks, audit.check]
 
 
@@ -259,6 +284,8 @@ class App:
         registry = await stack.enter_async_context(open_registry(config))
         views_begun = asyncio.create_task(_bring_views_up(registry))
         stack.callback(views_begun.cancel)
+        watch = FormatWatch(registry.core.records)
+        await stack.enter_async_context(watch.running())
         audit = open_audit_log(config, strict_clock())
         record = None
         if audit is not None:
@@ -267,16 +294,17 @@ class App:
         if config.gc_interval and not config.read_only:
             collector = Collector(registry.core, registry.manifests)
             told = None if record is None else lambda report: record(collected(report))
-            schedule = Schedule(registry.core, collector, config.gc_interval, told=told)
+            schedule = Schedule(registry.core, collector, config.gc_interval, told=told, may=lambda: not watch.is_newer)
             await stack.enter_async_context(schedule.running())
         fields = FieldReader(
             BodyLimits(json=config.max_json_body, form=config.max_form_body, stall_s=config.body_timeout), config.spool
         )
         control = await _access_control(config, registry, stack)
         authorize = OpenAuthority().authorize if control is None else control.authority.authorize
-        authorize = Gate(authorize, _checks(config, audit)).authorize
+        authorize = Gate(authorize, _checks(config, watch, audit)).authorize
         check = _anybody if control is None else control.login
         site = Site(fields, partial(self._ready, registry), check=check, public_url=config.public_url)
+        admission = _admission(config)
         oci = oci_api.adapter(
             registry,
             authorize,
@@ -284,12 +312,16 @@ class App:
             tokens=None if control is None else control.token_service,
             scheme=config.auth_scheme,
             public_url=config.public_url,
+            admission=admission,
             record=record,
         )
         protocols: dict[str, ASGIApp] = {"v2": oci, "token": oci}
-        helm = partial(helm_api.adapter, registry, authorize, stall_s=config.body_timeout, record=record)
+        helm = partial(
+            helm_api.adapter, registry, authorize, stall_s=config.body_timeout, admission=admission, record=record
+        )
         protocols[config.helm_path[1:]] = helm(context_path=config.helm_path)
-        app = by_first_segment(protocols, cnr_api.adapter(registry, fields, site, authorize, record=record))
+        cnr = cnr_api.adapter(registry, fields, site, authorize, control=control, admission=admission, record=record)
+        app = by_first_segment(protocols, cnr)
         if config.helm_hosts:
             app = by_host(config.helm_hosts, helm(context_path=""), app)
         app = EarlyAnswers(app)

@@ -25,6 +25,7 @@ from cnr.settings.rules import RULES
 from cnr.settings.serving import SERVING
 from cnr.settings.setting import ConfigError, Setting
 from cnr.settings.storage import STORAGE
+from cnr.settings.traffic import TRAFFIC
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +61,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     audit_days: int
     audit_keep: int
     audit_strict: bool
+    header_timeout: int
+    keep_alive_timeout: int
+    write_timeout: int
+    max_connections: int
+    max_connections_per_address: int
+    rate_per_address: float | None
+    write_rate_per_address: float | None
+    rate_per_caller: float | None
+    write_rate_per_caller: float | None
+    rate_burst: int
+    login_failures: int
     max_json_body: int
     max_form_body: int
     body_timeout: int
@@ -78,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth_scheme: Literal["bearer", "basic"]
     insecure_open: bool
     visibility: Visibility
+    htpasswd: Path | None
 
     @property
     def policy(self) -> Policy:
@@ -157,4 +170,4 @@ def _shown_default(setting: Setting) -> str:
     return setting.default_text or (setting.default if isinstance(setting.default, str) else "")
 
 
-SETTINGS: Final = (*STORAGE, *SERVING, *AUDIT, *LIMITS, *RULES, *ACCOUNTS)
+SETTINGS: Final = (*STORAGE, *SERVING, *AUDIT, *TRAFFIC, *LIMITS, *RULES, *ACCOUNTS)

@@ -16,7 +16,7 @@ from cnr.api.openapi_operations import OPERATIONS
 from cnr.http.routes import Route, Router
 
 FILE = Path(__file__).parents[2] / "Documentation" / "cnr-api-swagger.yaml"
-METHODS = {"get", "post", "delete"}
+METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """Every documented status of every operation can happen, and then looks as documented. All routes are documented."""
 
-from collections.abc import AsyncIterator
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path as Folder
 from typing import Any
 
+import bcrypt
 import httpx
 import jsonschema_rs
 import pytest
@@ -18,7 +20,13 @@ from cnr.api.cnr_fields import FieldReader
 from cnr.api.cnr_site import Site
 from cnr.api.openapi import document
 from cnr.api.openapi_operations import OPERATIONS
+from cnr.app import access_control
+from cnr.auth import bearer
+from cnr.auth.access_control import AccessControl
 from cnr.auth.authority import OpenAuthority
+from cnr.auth.caller import Caller
+from cnr.domain.access import Access, Grant
+from cnr.domain.account import GroupName, Path, Role, ScopePath, UserName, parse_rights
 from cnr.domain.audit import OPEN, Who
 from cnr.domain.digest import sha256
 from cnr.domain.limits import Limits
@@ -30,7 +38,7 @@ from cnr.registry.core import Bytes
 from cnr.registry.registry import Registry
 from cnr.store import keys
 from cnr.store.base import ABSENT, RecordStore
-from cnr.store.records import PlainTag, Pointer, encode
+from cnr.store.records import GroupRecord, PlainTag, Pointer, UserRecord, encode
 
 DOCUMENT = document(OPERATIONS)
 PACKAGE = PackageName("ns", "app")
@@ -42,17 +50,25 @@ VALUES = {
     "media_type": "helm",
     "digest": tar_digest(FILE),
     "channel": "stable",
+    "user": "alice",
+    "group": "dev",
+    "path": "ns",
 }
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that differs from the ordinary one; `fault` is what the store does meanwhile."""
+    """A request that differs from the ordinary one; `fault` is what the store does meanwhile.
+
+    `closed`: on a server that has no accounts.
+    """
 
     values: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     body: Any = None
     fault: Fault | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    closed: bool = False
 
 
 def pushed(**fields: Any) -> dict[str, Any]:
@@ -61,6 +77,7 @@ def pushed(**fields: Any) -> dict[str, Any]:
 
 LOGIN = {"user": {"username": "me", "password": "secret"}}
 AMBIGUOUS = Call({"release": "1.0.0", "media_type": "-"})
+SECRET = "correct horse battery"
 WHY = {"reason": "loses data"}
 SPECIAL: dict[tuple[str, str], Call] = {
     ("list_packages", "400"): Call(query={"limit": "0"}),
@@ -91,13 +108,41 @@ SPECIAL: dict[tuple[str, str], Call] = {
     ("login", "200"): Call(body=LOGIN),
     ("login", "400"): Call(body={}),
     ("login", "413"): Call(body={"user": "x" * 20_000}),
+    ("add_user", "409"): Call(body={"name": "alice", "password": SECRET}),
+    ("add_group", "409"): Call(body={"name": "dev"}),
+    ("change_user", "409"): Call({"user": "root"}, body={"admin": False}),
+    ("remove_user", "409"): Call({"user": "root"}),
+    **{(f"give_role_to_{kind}", "409"): Call({kind: "full"}, body={"role": "writer"}) for kind in ("user", "group")},
 }
+BODIES: dict[str, Any] = {
+    "change_own_password": {"old": SECRET, "new": SECRET + "!"},
+    "add_user": {"name": "bob", "password": SECRET},
+    "change_user": {"admin": True},
+    "give_role_to_user": {"role": "writer"},
+    "give_role_to_group": {"role": "writer"},
+    "add_group": {"name": "ops"},
+    "make_token": {"name": "ci", "scopes": {"ns/*": ["pull"]}},
+    "rotate_keys": {},
+    "change_policy": {"visibility": "public"},
+}
+"""What is sent by those who administer."""
+NONE: dict[str, dict[str, str]] = {
+    "join_group": {"group": "none"},
+    **{
+        f"{verb}_{kind}": {kind: "none"} for kind in ("user", "group", "token") for verb in ("show", "change", "remove")
+    },
+    **{f"{verb}_{kind}": {kind: "none"} for kind in ("user", "group") for verb in ("give_role_to", "take_role_from")},
+    "leave_group": {"user": "none"},
+}
+"""What is not there, for a 404."""
 ORDINARY = {
     "200": Call(),
     "404": Call({"name": "none"}),
     "503": Call(fault=Fault.FAIL),
     "507": Call(fault=Fault.FULL),
     "400": Call(),
+    "403": Call(closed=True),
+    "412": Call(headers={"If-Match": '"another"'}),
 }
 ROWS = [
     (operation["operationId"], status, method.upper(), path)
@@ -105,6 +150,7 @@ ROWS = [
     for method, operation in item.items()
     for status in operation["responses"]
 ]
+PATHS = {name: path for name, _, _, path in ROWS}
 
 
 class Always(dict[int, Fault]):
@@ -123,18 +169,21 @@ class Server:
 
     app: Adapter
     plan: Plan
+    registry: Registry
+    closed: Adapter
+    values: dict[str, str]
 
     async def answer(self, method: str, path: str, call: Call) -> httpx.Response:
-        url = path.format(**{**VALUES, **call.values})
-        app: ASGIApp = self.app
+        url = path.format(**{**VALUES, **self.values, **call.values})
+        app: ASGIApp = self.closed if call.closed else self.app
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             if call.fault is not None:
                 self.plan.faults = Always(call.fault)
-            return await client.request(method, url, params=call.query, json=call.body)
+            return await client.request(method, url, params=call.query, json=call.body, headers=call.headers)
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
+async def server(tmp_path: Folder) -> AsyncIterator[Server]:
     plan = Plan()
     inner: list[RecordStore] = []
 
@@ -146,10 +195,46 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         await _fill(registry, inner[0])
         fields = FieldReader(BodyLimits(json=16_384), tmp_path)
         site = Site(fields, registry.ready, check=check)
-        yield Server(cnr_api.adapter(registry, fields, site, OpenAuthority().authorize), plan)
+        control = access_control(registry)
+        try:
+            values = await _people(registry, control)
+            root = await control.accounts.user("root")
+            assert root is not None
+            caller = Caller("root", bearer.Caller("user", "root", root.record.born, root.version), admin=True)
+
+            async def administrator(headers: Mapping[str, str], access: Access) -> Grant:
+                return Grant("root", caller=caller)
+
+            app = cnr_api.adapter(registry, fields, site, administrator, control=control)
+            closed = cnr_api.adapter(registry, fields, site, OpenAuthority().authorize)
+            yield Server(app, plan, registry, closed, values)
+        finally:
+            await control.close()
 
 
-async def check(name: str, password: str) -> Who:
+async def _people(registry: Registry, control: AccessControl) -> dict[str, str]:
+    """Users, a group and a robot token."""
+    accounts = control.accounts
+    # cheap to check
+    stored = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()
+    await accounts.add_user(UserName("root"), stored, admin=True)
+    await accounts.add_user(UserName("alice"), "x")
+    await accounts.add_group(GroupName("dev"))
+    scopes = {ScopePath("ns/*"): parse_rights(["pull"])}
+    token_id, _ = await control.tokens.make("ci", scopes, lifetime_s=None, created_by="test")
+    return {"token": token_id}
+
+
+async def fill_up(registry: Registry) -> None:
+    """A user and a group that can have no more roles."""
+    full: dict[Path, Role] = {Path(f"{'n' * 100}/{at:04}"): "reader" for at in range(2300)}
+    user = UserRecord(born="x", password="x", password_id="x", created_at=1, grants=full)
+    records = registry.core.records
+    await records.put(keys.user("full"), encode(user), expect=ABSENT)
+    await records.put(keys.group("full"), encode(GroupRecord(born="x", created_at=1, grants=full)), expect=ABSENT)
+
+
+async def check(name: str, password: str, address: str) -> Who:
     """Every login is good."""
     return OPEN
 
@@ -171,9 +256,22 @@ async def test_every_route_is_documented(server: Server) -> None:
 @pytest.mark.parametrize(("name", "status", "method", "path"), ROWS, ids=[f"{row[0]}-{row[1]}" for row in ROWS])
 async def test_a_documented_status_can_happen(server: Server, name: str, status: str, method: str, path: str) -> None:
     call = SPECIAL.get((name, status)) or ORDINARY[status]
+    if "/admin/" in path:
+        call = administering(call, name, status)
+    if "full" in call.values.values():
+        await fill_up(server.registry)
     answer = await server.answer(method, path, call)
     assert str(answer.status_code) == status, answer.text
     _check(DOCUMENT["paths"][path][method.lower()]["responses"][status], answer)
+
+
+def administering(call: Call, name: str, status: str) -> Call:
+    """The call with the body that it needs, and of what it needs."""
+    if status == "400":
+        values = {"path": "Upper"} if "{path}" in PATHS[name] else {}
+        return dataclasses.replace(call, values=values, query={"limit": "0"}, body={"admin": "yes", "x": 1})
+    values = NONE[name] if status == "404" else call.values
+    return dataclasses.replace(call, values=values, body=call.body or BODIES.get(name))
 
 
 def _check(response: dict[str, Any], answer: httpx.Response) -> None:

@@ -16,7 +16,7 @@ import pytest
 from cnr.audit.log import AuditLog, open_sink, server_event
 from cnr.audit.reading import Reader, files_of
 from cnr.audit.sinks import LINE_BYTES, Descriptor, TurningFile
-from cnr.domain.audit import TEXT, Event, Who, short
+from cnr.domain.audit import TEXT, Event, Kind, Who, short
 from cnr.domain.errors import StoreUnavailable
 
 DAY_US = 86_400_000_000
@@ -253,6 +253,27 @@ def test_compressed_and_broken_files_are_read_in_order(tmp_path: Path) -> None:
     reader = Reader()
     assert [line["target"]["number"] for line in reader.lines(path)] == [0, 2, 3]
     assert set(reader.broken) == {tmp_path / "a.log.2.gz", path}
+
+
+def denial(kind: Kind) -> Event:
+    return Event(result="denied", who=Who(kind), action="pull", protocol="oci", call="GET /v2/")
+
+
+def test_strangers_cannot_push_out_what_was_written(tmp_path: Path) -> None:
+    clock = Clock()
+    log = log_at(tmp_path / "a.log", clock)
+    for _ in range(50_000):
+        log.record(denial("anonymous"))
+    log.record(denial("user"))
+    clock.now += 60_000_000
+    log.record(denial("unknown"))
+    log.close()
+    lines = list(Reader().lines(tmp_path / "a.log"))
+    counted = sum(line["target"]["count"] for line in lines if line["action"] == "more-denials")
+    written = [line["who"]["kind"] for line in lines if line["action"] == "pull"]
+    assert counted + len(written) == 50_002
+    assert written[-2:] == ["user", "unknown"]
+    assert len(lines) < 4000
 
 
 def test_off_is_no_sink() -> None:

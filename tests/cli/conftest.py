@@ -16,6 +16,8 @@ _VARIABLES = (
     *("CNR_TOKEN", "CNR_USERNAME", "CNR_PASSWORD", "CNR_DEBUG"),
     *("CNR_SOURCE_TOKEN", "CNR_SOURCE_USERNAME", "CNR_SOURCE_PASSWORD"),
     *("APPR_URL_PREFIX", "APPR_CA_BUNDLES", "APPR_DEFAULT_MEDIA_TYPE"),
+    *("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "HELM_CONFIG_HOME", "HELM_REGISTRY_CONFIG"),
+    *("XDG_CONFIG_HOME", "PYTHON_KEYRING_BACKEND", "DBUS_SESSION_BUS_ADDRESS"),
 )
 
 
@@ -36,7 +38,17 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture
-def cnr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+def person(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of somebody who has logged in nowhere."""
+    home = tmp_path_factory.mktemp("person")
+    monkeypatch.setenv("HOME", str(home))
+    # Else podman's file of the whole machine would be looked into.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+    return home
+
+
+@pytest.fixture
+def cnr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, person: Path) -> Command:
     """Runs `cnr` with the given words, in an empty folder and without variables of the person who tests."""
     monkeypatch.chdir(tmp_path)
     for name in _VARIABLES:

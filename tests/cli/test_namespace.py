@@ -15,20 +15,60 @@ def on(cnr: Run, tmp_path: Path) -> Run:
     return lambda verb, *arguments: cnr("namespace", verb, *arguments, "--database-url", tmp_path / "data")
 
 
+OTHERS: dict[str, Any] = {
+    "push_role": "writer",
+    "force_role": "writer",
+    "yank_role": "writer",
+    "delete_role": "maintainer",
+    "channels": {},
+    "formats": None,
+}
+
+
+def shown(on: Run, *words: object) -> Any:
+    """What is shown, without the version."""
+    found = on(*words, "--output", "json").json
+    assert isinstance(found.pop("version"), str)
+    return found
+
+
 def test_what_is_set_is_shown(on: Run) -> None:
-    assert on("show", "ns", "--output", "json").json == {
+    assert shown(on, "show", "ns") == {
         "path": "ns",
         "immutability": "releases",
         "force": True,
         "untagged_after": None,
         "visibility": "private",
+        **OTHERS,
         "set": {},
     }
     flags = ("--immutability", "none", "--no-force", "--untagged-after", "30d", "--visibility", "public")
-    done = on("set", "ns", *flags, "--output", "json").json
+    done = shown(on, "set", "ns", *flags)
     own = {"immutability": "none", "force": False, "untagged_after": 2_592_000, "visibility": "public"}
-    assert done == {"path": "ns", **own, "set": own}
-    assert on("show", "ns/app", "--output", "json").json == {"path": "ns/app", **own, "set": {}}
+    assert done == {"path": "ns", **own, **OTHERS, "set": own}
+    assert shown(on, "show", "ns/app") == {"path": "ns/app", **own, **OTHERS, "set": {}}
+
+
+def test_who_does_what(on: Run) -> None:
+    flags = ("--force-role", "maintainer", "--delete-role", "admin", "--push-role", "admin", "--yank-role", "writer")
+    more = ("--channel", "stable:maintainer", "--channel", "rc*:writer", "--format", "helm", "--format", "kpm")
+    done = shown(on, "set", "ns", *flags, *more)
+    own = {
+        "push_role": "admin",
+        "force_role": "maintainer",
+        "yank_role": "writer",
+        "delete_role": "admin",
+        "channels": {"rc*": "writer", "stable": "maintainer"},
+        "formats": ["helm", "kpm"],
+    }
+    assert done["set"] == own
+    assert {name: done[name] for name in own} == own
+    taken = shown(on, "set", "ns", "--unset", "channels", "--unset", "formats", "--unset", "force-role")
+    assert (taken["channels"], taken["formats"], taken["force_role"]) == ({}, None, "writer")
+    for wrong in ("stable", "stable:reader", "sta ble:writer", ":writer", "a*b:writer"):
+        assert on("set", "ns", "--channel", wrong).code == 2
+    assert on("set", "ns", "--format", "he/lm").code == 2
+    assert on("set", "ns", "--delete-role", "writer").code == 2
 
 
 def test_a_repository_s_rule_wins_and_is_taken_back(on: Run) -> None:
@@ -52,6 +92,12 @@ def test_it_says_where_a_rule_comes_from(on: Run, monkeypatch: pytest.MonkeyPatc
         ["force", "not", "allowed", "from", "above"],
         ["untagged-after", "90", "s", "from", "above"],
         ["visibility", "private", "from", "above"],
+        ["push-role", "writer", "from", "above"],
+        ["force-role", "writer", "from", "above"],
+        ["yank-role", "writer", "from", "above"],
+        ["delete-role", "maintainer", "from", "above"],
+        ["channels", "-", "from", "above"],
+        ["formats", "all", "from", "above"],
     ]
 
 

@@ -44,6 +44,8 @@ def test_challenges(lines: list[str], expected: Challenge | None) -> None:
         ("example.com", "https://", False),
         ("localhost:5000", "http://127.0.0.1:5001/token", True),
         ("localhost:5000", "http://192.0.2.1/token", False),
+        ("https://localhost:5000", "http://localhost:5000/token", False),
+        ("https://localhost:5000", "https://localhost:5000/token", True),
     ],
 )
 def test_where_a_token_may_be_had(registry: str, realm: str, allowed: bool) -> None:
@@ -53,6 +55,27 @@ def test_where_a_token_may_be_had(registry: str, realm: str, allowed: bool) -> N
     else:
         with pytest.raises(BadAnswer):
             token_address(challenge, address)
+
+
+@pytest.mark.parametrize(
+    ("registry", "realm", "allowed"),
+    [
+        ("http://example.com", "http://example.com/token", True),
+        ("http://example.com", "http://EXAMPLE.com:5001/token", True),
+        ("http://example.com", "http://auth.example.com/token", False),
+        ("http://example.com", "http://user@example.com/token", False),
+        ("http://169.254.169.254", "http://169.254.169.254/token", False),
+        ("example.com", "http://example.com/token", False),
+        ("example.com", "https://auth.example.net/token", True),
+    ],
+)
+def test_where_a_token_may_be_had_without_care(registry: str, realm: str, allowed: bool) -> None:
+    challenge, address = Challenge("bearer", realm), parse_registry(registry)
+    if allowed:
+        assert token_address(challenge, address, insecure=True)
+    else:
+        with pytest.raises(BadAnswer):
+            token_address(challenge, address, insecure=True)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Real clients log in to a registry with accounts, under both schemes, and get what their user may have."""
 
+import io
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.clients.charts import chart_file
-from tests.clients.program import program
+from tests.clients.program import Program, cnr, program
 from tests.protocols.auth.world import PASSWORD, World
 
 
@@ -66,8 +70,14 @@ def test_oras(tmp_path: Path, site: str) -> None:
     assert oras.refused("pull", "--plain-http", f"{site}/team/oras:1", "-o", folder(tmp_path))
 
 
+def session(folder: Path) -> dict[str, str]:
+    """A place of its own for what else would be the whole machine's: skopeo and podman log in there."""
+    (folder / "session").mkdir(exist_ok=True)
+    return {"XDG_RUNTIME_DIR": str(folder / "session")}
+
+
 def test_skopeo(tmp_path: Path, site: str) -> None:
-    skopeo = program("skopeo", tmp_path, "--insecure-policy")
+    skopeo = program("skopeo", tmp_path, "--insecure-policy", env=session(tmp_path))
     wrong = ("login", "--tls-verify=false", "-u", "will", "-p")
     assert skopeo.refused(*wrong, "wrong", site)
     skopeo(*wrong, PASSWORD, site)
@@ -77,3 +87,85 @@ def test_skopeo(tmp_path: Path, site: str) -> None:
     skopeo("logout", "--tls-verify=false", site)
     assert skopeo.refused("inspect", "--raw", "--tls-verify=false", f"docker://{site}/team/copied:1")
     skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{site}/open/app:1.0.0")
+
+
+@pytest.fixture
+def podman(tmp_path: Path) -> Iterator[Program]:
+    """podman as root without systemd, with its images in a folder of its own."""
+    # Under /tmp: the path of its runroot may have 50 characters at most.
+    with tempfile.TemporaryDirectory(prefix="podman", ignore_cleanup_errors=True) as run:
+        places = ("--root", str(tmp_path / "root"), "--runroot", run)
+        kinds = ("--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=file")
+        yield program("podman", tmp_path, *places, *kinds, env=session(tmp_path) | {"TMPDIR": str(tmp_path)})
+
+
+def test_podman(tmp_path: Path, site: str, podman: Program) -> None:
+    with tarfile.open(tmp_path / "root.tar", "w") as archive:
+        member = tarfile.TarInfo("hello")
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"hello"))
+    login = ("login", "--tls-verify=false", site, "-u", "will", "-p")
+    assert "invalid username/password" in podman.refused(*login, "wrong")
+    podman(*login, PASSWORD)
+    image = f"{site}/team/podman:1"
+    podman("import", "root.tar", image)
+    podman("push", "--tls-verify=false", image)
+    assert podman.refused("push", "--tls-verify=false", image, f"{site}/other/podman:1")
+    podman("rmi", image)
+    podman("pull", "--tls-verify=false", image)
+    podman("logout", site)
+    podman("rmi", image)
+    assert podman.refused("pull", "--tls-verify=false", image)
+
+
+def test_crane(tmp_path: Path, site: str) -> None:
+    crane = program("crane", tmp_path, "--insecure")
+    with tarfile.open(tmp_path / "layer.tar", "w"):
+        pass
+    push = ("append", "--new_layer", "layer.tar", "--new_tag")
+    crane("auth", "login", site, "-u", "will", "-p", "wrong")  # it asks nobody
+    assert crane.refused(*push, f"{site}/team/crane:1")
+    crane("auth", "login", site, "-u", "will", "-p", PASSWORD)
+    crane(*push, f"{site}/team/crane:1")
+    crane("pull", f"{site}/team/crane:1", "image.tar")
+    assert crane.refused(*push, f"{site}/other/crane:1")
+    crane("auth", "logout", site)
+    assert crane.refused("pull", f"{site}/team/crane:1", "image.tar")
+
+
+LOGINS = {
+    "helm3": ("registry", "login", "{site}", "--plain-http", "-u", "will", "-p", PASSWORD),
+    "helm4": ("registry", "login", "{site}", "--plain-http", "-u", "will", "-p", PASSWORD),
+    "oras": ("login", "--plain-http", "{site}", "-u", "will", "-p", PASSWORD),
+    "skopeo": ("login", "--tls-verify=false", "{site}", "-u", "will", "-p", PASSWORD),
+    "podman": ("login", "--tls-verify=false", "{site}", "-u", "will", "-p", PASSWORD),
+    "crane": ("auth", "login", "{site}", "-u", "will", "-p", PASSWORD),
+}
+
+
+def client(name: str, folder: Path, request: pytest.FixtureRequest) -> Program:
+    """The program of this name."""
+    if name == "podman":
+        return cast(Program, request.getfixturevalue("podman"))
+    return program(name, folder, env=session(folder))
+
+
+@pytest.mark.parametrize("name", LOGINS)
+def test_cnr_uses_the_logins_of_others(name: str, tmp_path: Path, site: str, request: pytest.FixtureRequest) -> None:
+    other = client(name, tmp_path, request)
+    ours = Program(cnr(tmp_path).words, tmp_path, session(tmp_path))
+    chart = chart_file(tmp_path, f"from-{name}", "1.0.0")
+    assert ours.refused("push", chart, f"{site}/team")
+    other(*(word.format(site=site) for word in LOGINS[name]))
+    ours("push", chart, f"{site}/team")
+    assert ours.out("tag", "ls", f"{site}/team/from-{name}") == "1.0.0\n"
+    assert f"team/from-{name}" in ours.out("list", site)
+
+
+@pytest.mark.parametrize("name", ["oras", "skopeo", "podman"])
+def test_cnr_uses_a_file_that_is_named(name: str, tmp_path: Path, site: str, request: pytest.FixtureRequest) -> None:
+    other = client(name, tmp_path, request)
+    option = "--registry-config" if name == "oras" else "--authfile"
+    other(*(word.format(site=site) for word in LOGINS[name]), option, tmp_path / "named.json")
+    ours = Program(cnr(tmp_path).words, tmp_path, {"REGISTRY_AUTH_FILE": str(tmp_path / "named.json")})
+    assert "team/app" in ours.out("list", site)

@@ -1,6 +1,6 @@
 """The example of several servers: its YAML, the names of its settings, and what has to agree in it.
 
-It is not started: that needs containers.
+test_compose_runs.py starts what is in it, without containers.
 """
 
 import re

@@ -57,12 +57,12 @@ def test_addresses_in_any_document_are_text(http: httpx.Client, far: str) -> Non
     about: dict[str, Any] = {name: f"http://{far}/{name}" for name in ("icon", "home")}
     dependency = {"name": "dep", "version": "1", "repository": f"http://{far}/charts"}
     schema = json.dumps({"$ref": f"http://{far}/schema.json"})
-    more: dict[str, Any] = {"sources": [f"http://{far}/"], "dependencies": [dependency]}
-    more["maintainers"] = [{"name": "a", "url": f"http://{far}"}]
+    about |= {"sources": [f"http://{far}/"], "dependencies": [dependency]}
+    about["maintainers"] = [{"name": "a", "url": f"http://{far}"}]
     files = {"values.schema.json": schema, "templates/a.yaml": "kind: A"}
-    data = chart_file("app", "1.0.0", files=files, **about, **more)
+    data = chart_file("app", "1.0.0", files=files, **about)
     assert tenant.push(data).status_code == 201
-    assert helm_push(tenant.oci("other"), chart_file("other", "1.0.0", **about, **more), "1.0.0").status_code == 201
+    assert helm_push(tenant.oci("other"), chart_file("other", "1.0.0", **about), "1.0.0").status_code == 201
     done(cnr.push(f"{tenant.name}/pushed", blob=data, metadata={"url": f"http://{far}/"}))
     [first] = tenant.index()["entries"]["app"]
     assert first["urls"] == ["charts/app-1.0.0.tgz"]  # never another host's: CVE-2021-32690

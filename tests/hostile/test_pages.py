@@ -1,5 +1,7 @@
 """Row "XSS, HTML injection": what a browser is given, and what it is told to make of it."""
 
+from typing import Any
+
 import httpx
 import pytest
 from tests.protocols.cnr.client import Cnr, done
@@ -38,7 +40,7 @@ TEXTS = (
 def test_texts_of_a_package_come_back_as_data(http: httpx.Client, text: str) -> None:
     """README, description, home, maintainers: in JSON and files only, and of a type that no browser shows as a page."""
     cnr, tenant, oci = Cnr(http, "/cnr"), Tenant.fresh(http), Oci.fresh(http, namespace="pages")
-    about = {
+    about: dict[str, Any] = {
         "description": text,
         "home": text,
         "icon": text,

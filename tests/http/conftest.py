@@ -6,15 +6,18 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from cnr.http.gate import Gate
 from cnr.http.trailers import TrailersIgnored
 
-Serve = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
+Serve = Callable[..., AbstractAsyncContextManager[int]]
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
+async def serving(
+    app: ASGIApp, *, head_s: float = 0.5, stall_s: float = 30.0, gate: Gate | None = None
+) -> AsyncIterator[int]:
     """The port of 127.0.0.1 where a real server runs `app`, on the test's own event loop."""
-    protocol = type("QuickProtocol", (TrailersIgnored,), {"head_s": 0.5})
+    protocol = type("QuickProtocol", (TrailersIgnored,), {"head_s": head_s, "stall_s": stall_s, "gate": gate})
     config = uvicorn.Config(
         app, port=0, lifespan="off", http=protocol, ws="none", timeout_keep_alive=60, log_config=None
     )

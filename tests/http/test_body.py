@@ -168,6 +168,25 @@ async def test_a_slow_client_is_told_and_then_cut_off(serve: Serve) -> None:
         assert b"no byte of the body arrived for 0.5 s" in answer
 
 
+async def test_a_body_that_trickles_for_ever_is_given_up(serve: Serve) -> None:
+    async def trickle(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n")
+        answer = b""
+        with suppress(ConnectionError):
+            while not answer:
+                writer.write(b"x")
+                await writer.drain()
+                with suppress(TimeoutError):
+                    answer = await asyncio.wait_for(reader.read(65536), 0.05)
+        writer.close()
+        return answer
+
+    async with serve(application(count)) as port, asyncio.timeout(20):
+        answer = await trickle(port)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize("head", ["Content-Length: 9000000", "Transfer-Encoding: chunked"])
 async def test_a_client_that_leaves_midway_leaves_neither_task_nor_file(
     head: str, serve: Serve, tmp_path: Path

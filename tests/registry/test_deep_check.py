@@ -1,5 +1,6 @@
 """`cnr storage check --deep` finds each thing that is broken, whatever driver keeps it."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from cnr.domain.digest import Digest, TarDigest, sha256
 from cnr.domain.manifest import parse_manifest
 from cnr.domain.names import Repository, Tag
 from cnr.domain.store_url import StoreUrl
+from cnr.registry.check_keys import place_of
 from cnr.registry.check_report import RULES
 from cnr.store import keys
 from cnr.store.base import ABSENT
@@ -333,6 +335,51 @@ async def test_what_is_broken_is_found(there: World, rule: int, break_it: Break)
     report = await there.check()
     assert (rule, where) in {(finding.rule, finding.where) for finding in report.findings}, report.findings
     assert report.is_clean == (not any(RULES[finding.rule].severity == "error" for finding in report.findings))
+
+
+EXAMPLES = {
+    "<repo or namespace>": "ns",
+    "<repo>": "ns!app",
+    "<tag>": "1.0.0_b1",
+    "<tar digest>": "ab" * 32,
+    "<digest>": f"sha256:{'ab' * 32}",
+    "<subject>": f"sha512:{'ab' * 64}",
+    "<id>": "ab" * 16,
+    "<name>": "somebody",
+}
+
+
+def test_every_kind_of_key_is_known() -> None:
+    drawn = re.findall(r"^(\w+/\S*(?: \w+ \w+>\S*| \w+>\S*)?) ", keys.__doc__ or "", re.MULTILINE)
+    assert len(drawn) > 18
+    for key in drawn:
+        for name, example in EXAMPLES.items():
+            key = key.replace(name, example)
+        if key.startswith("chunks/"):
+            continue  # bytes, which are read by their blob's id
+        assert place_of(key).kind in key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "tags/ns!app/-x",
+        "tags/ns!app",
+        "tags/ns!App/1.0.0",
+        "blobs/ns!app/sha256:ab",
+        "manifests/ns!app/x/y",
+        "contents/ns!app/sha256:ab",
+        f"referrers/ns!app/{'ab' * 32}",
+        "repos/ns!app/more",
+        "uploads/x",
+        "accounts/others/x",
+        "meta/others",
+        "nothing",
+    ],
+)
+def test_other_keys_are_none_of_ours(key: str) -> None:
+    with pytest.raises(ValueError):
+        place_of(key)
 
 
 def test_every_rule_is_broken_once() -> None:

@@ -1,5 +1,6 @@
 """Garbage collection, rule by rule."""
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -19,7 +20,10 @@ from cnr.domain.manifest import INDEX_TYPE, MANIFEST_TYPE, Child, release_index
 from cnr.domain.names import Channel, PackageName, Tag
 from cnr.registry.catalog import Catalog
 from cnr.registry.core import Bytes, Core
+from cnr.registry.gc import Collector
+from cnr.registry.gc_report import Report
 from cnr.registry.gc_schedule import LEASE_US, Schedule
+from cnr.registry.manifests import Manifests
 from cnr.registry.registry import Registry
 from cnr.store import keys, records
 from cnr.store.base import ABSENT, BlobStore, RecordStore
@@ -333,6 +337,36 @@ async def test_a_dead_collector_is_followed_by_another(world: World) -> None:
     other = Schedule(world.registry.core, collector(world.registry), 3600)
     assert await other.run_if_due() is None
     world.now += LEASE_US
+    assert await other.run_if_due() is not None
+
+
+class Slow(Collector):
+    """Waits before it collects, as one does that has a lot to look at."""
+
+    def __init__(self, core: Core, manifests: Manifests) -> None:
+        super().__init__(core, manifests)
+        self.go_on = asyncio.Event()
+
+    async def collect(self, *, dry_run: bool = False) -> Report:
+        await self.go_on.wait()
+        return await super().collect(dry_run=dry_run)
+
+
+async def test_a_slow_collector_is_left_alone(world: World) -> None:
+    core = world.registry.core
+    slow = Slow(core, world.registry.manifests)
+    running = asyncio.create_task(Schedule(core, slow, 3600, renew_s=0.001).run_if_due())
+    other = Schedule(core, collector(world.registry), 3600)
+    for _ in range(3):
+        world.now += LEASE_US - 1_000_000
+        while (found := await read(world.records, keys.META_GC, records.Collection)) is None or (
+            found.until < world.now + LEASE_US // 2
+        ):
+            await asyncio.sleep(0.001)
+        assert await other.run_if_due() is None
+    slow.go_on.set()
+    assert await running is not None
+    world.now += HOUR
     assert await other.run_if_due() is not None
 
 

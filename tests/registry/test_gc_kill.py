@@ -8,6 +8,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+from tests.services.store_check import stores_in_order
+
 from cnr.store.open import open_store
 
 from .gc_child import registry_of
@@ -35,6 +38,7 @@ async def kill(child: asyncio.subprocess.Process) -> list[bytes]:
     return lines
 
 
+@pytest.mark.timeout(KILLS * 30)
 async def test_no_live_release_without_its_bytes_and_nothing_left(tmp_path: Path) -> None:
     chance = random.Random(2026)
     lines: list[bytes] = []
@@ -51,10 +55,12 @@ async def test_no_live_release_without_its_bytes_and_nothing_left(tmp_path: Path
             for child in children:
                 lines += await kill(child)
         assert await losses(stores.records, stores.blobs) == []
+        await stores_in_order(stores.records, stores.blobs)
         await collect(registry_of(stores, tmp_path, pool))
         await collect(registry_of(stores, tmp_path, pool, later_us=2 * HOUR))
         assert await losses(stores.records, stores.blobs) == []
         assert await leftovers(stores.records, stores.blobs) == []
+        assert (await stores_in_order(stores.records, stores.blobs)).count("garbage") == 0
         await stores.close()
     assert lines.count(b"done") > KILLS
     assert lines.count(b"swept") > 0

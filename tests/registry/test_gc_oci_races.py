@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 from tests.faults.faulty import FaultyRecords, Plan
+from tests.services.store_check import stores_in_order
 
 from cnr.domain.digest import sha256
 from cnr.domain.errors import ReferenceMissing
@@ -139,12 +140,14 @@ async def test_no_tag_without_its_bytes(make: Make, batch: int) -> None:
         views = [SqliteViews(), SqliteViews()]
         done += await run(shared, make, views, act)
         assert shared.lost == [], seed
+        await stores_in_order(shared.records, shared.blobs)
         quiet = make(shared, shared.records, shared.blobs, views[0])
         await collect(quiet)
         shared.now += 2 * HOUR
         await collect(quiet)
         assert await shared.losses() == [], seed
         await unnamed(shared.records, shared.blobs)
+        await stores_in_order(shared.records, shared.blobs)
         await shared.records.close()
         for each in views:
             await each.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import pytest
+from tests.services.store_check import stores_in_order
 
 from cnr.domain.errors import CnrError
 from cnr.domain.limits import Limits
@@ -206,12 +207,14 @@ async def test_no_live_release_without_its_bytes(make: Make, batch: int) -> None
         views = [SqliteViews(), SqliteViews()]
         done += await run(shared, make, views)
         assert shared.lost == [], seed
+        await stores_in_order(shared.records, shared.blobs)
         quiet = make(shared, shared.records, shared.blobs, views[0])
         await collect(quiet)
         shared.now += 2 * HOUR
         await collect(quiet)
         assert await losses(shared.records, shared.blobs) == [], seed
         assert await leftovers(shared.records, shared.blobs) == [], seed
+        assert (await stores_in_order(shared.records, shared.blobs)).findings == [], seed
         await shared.records.close()
         for each in views:
             await each.close()

@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,10 +70,10 @@ class ObjectServer:
         return [path for path in (self.bucket / ".sgwtmp" / "multipart").glob("*/*/*") if path.is_file()]
 
 
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
-    """An S3 server. Its credentials are in the environment."""
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+@contextmanager
+def serving_s3(folder: Path) -> Iterator[ObjectServer]:
+    """An S3 server that keeps everything in a folder."""
+    port = free_port()
     for name in ("buckets/cnr", "metadata"):
         (folder / name).mkdir(parents=True)
     command = [
@@ -81,10 +82,17 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
         *("--access", S3_KEYS["AWS_ACCESS_KEY_ID"], "--secret", S3_KEYS["AWS_SECRET_ACCESS_KEY"]),
         *("posix", "--sidecar", str(folder / "metadata"), str(folder / "buckets")),
     ]
-    with running(command, port), pytest.MonkeyPatch.context() as environment:
+    with running(command, port):
+        yield ObjectServer("s3", f"http://127.0.0.1:{port}", "&region=us-east-1", folder / "buckets" / "cnr")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """An S3 server. Its credentials are in the environment."""
+    with serving_s3(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as environment:
         for name, value in S3_KEYS.items():
             environment.setenv(name, value)
-        yield ObjectServer("s3", f"http://127.0.0.1:{port}", "&region=us-east-1", folder / "buckets" / "cnr")
+        yield server
 
 
 @pytest.fixture(scope="session")

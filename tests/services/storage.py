@@ -1,4 +1,4 @@
-"""The store that servers under test use: files, or with CNR_TEST_STORAGE=redis (or etcd) a real engine.
+"""The store that servers under test use: files, or with CNR_TEST_STORAGE=redis (or etcd, etcd+s3 ...) real engines.
 
 The engine is started when it is first needed, and ends with the tests' process. Each folder has a store of its own in
 it, so that servers with equal folders share one, as they do with files.
@@ -10,11 +10,13 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.services.etcd import Etcd
+from tests.services.object_stores import ObjectServer, serving_s3
 from tests.services.redis import RedisServer
 
 STORAGE: Final = os.environ.get("CNR_TEST_STORAGE") or "filesystem"
@@ -25,7 +27,9 @@ def environment(folder: Path) -> Mapping[str, str]:
     if STORAGE == "filesystem":
         return {}
     prefix = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    return {"STORAGE": _url(), "CNR_KV_PREFIX": f"{prefix}/"}
+    engine, _, blobs = STORAGE.partition("+")
+    files = _bucket().environment(_bucket().address(prefix)) if blobs else {}
+    return {"STORAGE": _url(engine), "CNR_KV_PREFIX": f"{prefix}/", **files}
 
 
 needs_files = pytest.mark.skipif(STORAGE != "filesystem", reason="looks at the store's files")
@@ -33,8 +37,16 @@ needs_files = pytest.mark.skipif(STORAGE != "filesystem", reason="looks at the s
 
 
 @functools.cache
-def _url() -> str:
-    return ENGINES[STORAGE]()
+def _url(engine: str) -> str:
+    return ENGINES[engine]()
+
+
+@functools.cache
+def _bucket() -> ObjectServer:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cnr-s3-"))
+    return stack.enter_context(serving_s3(Path(folder)))
 
 
 def _redis() -> str:

@@ -6,16 +6,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cnr.api import cnr_messages as messages
+from cnr.api.cnr_admin import admin_place, admin_routes
 from cnr.api.cnr_errors import CODES, ERRORS, render
 from cnr.api.cnr_fields import LIST_LIMIT, FieldReader, format_filter, page, push, rank, text_field
 from cnr.api.cnr_files import BlobFiles
 from cnr.api.cnr_names import locate, readable, writable
 from cnr.api.cnr_site import Site
 from cnr.api.docs_page import Docs
+from cnr.auth.access_control import AccessControl
 from cnr.domain.audit import Record
 from cnr.domain.names import Channel
 from cnr.domain.version import parse_channel, parse_release
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
 from cnr.http.audited import note
 from cnr.http.json_response import json_response, pretty_list, pretty_response
 from cnr.http.routes import Route, Router
@@ -28,12 +31,23 @@ PREFIXES = ("", "/cnr")
 
 
 def adapter(
-    registry: Registry, fields: FieldReader, site: Site, authorize: Authorize, *, record: Record | None = None
+    registry: Registry,
+    fields: FieldReader,
+    site: Site,
+    authorize: Authorize,
+    *,
+    admission: Admission | None = None,
+    control: AccessControl | None = None,
+    record: Record | None = None,
 ) -> Adapter:
-    """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials."""
+    """The CNR API as an ASGI application, under both prefixes. CORS is open, without credentials.
+
+    `control`: the accounts of a server that has them.
+    """
     api = CnrApi(registry, fields)
     docs = Docs()
-    router = Router([*site.routes(), *docs.routes(), *api.routes()], prefixes=PREFIXES)
+    administration = admin_routes(registry, control)
+    router = Router([*site.routes(), *docs.routes(), *api.routes(), *administration], prefixes=PREFIXES)
     site.describe(router)
     docs.describe(router)
     return Adapter(
@@ -42,12 +56,14 @@ def adapter(
         render=render,
         authorize=authorize,
         locate=locate,
+        place=admin_place,
         challenge=lambda request, error, access: BASIC,
         codes=CODES,
         headers=(OPEN_TO_READ, NOSNIFF),
         preflight=PREFLIGHT,
         protocol="cnr",
         record=record,
+        admission=admission,
     )
 
 
@@ -97,6 +113,7 @@ class CnrApi:
                 wanted.source,
                 force=wanted.force,
                 metadata=wanted.metadata,
+                by=request.scope["grant"],
             )
         return pretty_response(messages.Pushed())
 
@@ -115,19 +132,21 @@ class CnrApi:
         return await pretty_list(found, messages.manifest)
 
     async def delete(self, request: Request, namespace: str, name: str, release: str, media_type: str) -> Response:
-        gone = await self._registry.packages.delete(readable(namespace, name), release, media_type)
+        gone = await self._registry.packages.delete(
+            readable(namespace, name), release, media_type, by=request.scope["grant"]
+        )
         return pretty_response(messages.Deleted(package=str(gone.package), release=gone.release))
 
     async def yank(self, request: Request, namespace: str, name: str, release: str) -> Response:
         package = writable(namespace, name)
         reason = text_field(await self._fields.of(request), "reason")
-        yanked = await self._registry.yanks.yank(package, parse_release(release), reason)
+        yanked = await self._registry.yanks.yank(package, parse_release(release), reason, by=request.scope["grant"])
         answer = messages.Yanked(status="yanked", package=str(package), release=release, reason=yanked.reason)
         return pretty_response(answer)
 
     async def restore(self, request: Request, namespace: str, name: str, release: str) -> Response:
         package = writable(namespace, name)
-        await self._registry.yanks.restore(package, parse_release(release))
+        await self._registry.yanks.restore(package, parse_release(release), by=request.scope["grant"])
         return pretty_response(messages.Yanked(status="restored", package=str(package), release=release))
 
     async def list(self, request: Request) -> Response:
@@ -143,7 +162,11 @@ class CnrApi:
             limit=limits.limit,
             sees=request.scope["grant"].sees,
         )
-        items = [messages.package_item(view) for view in views]
+        if request.scope["grant"].caller is None:
+            items = [messages.package_item(view) for view in views]
+        else:
+            visible = await self._registry.policies.visible([view.name.repository for view in views])
+            items = [messages.package_item(view, each) for view, each in zip(views, visible, strict=True)]
         return json_response(items, limits.link(request, items[-1].name if items else "", len(items)))
 
     async def search(self, request: Request) -> Response:
@@ -180,17 +203,17 @@ class CnrApi:
 
     async def add_to_channel(self, request: Request, namespace: str, name: str, channel: str, release: str) -> Response:
         package, wanted = writable(namespace, name), parse_channel(channel)
-        view = await self._registry.channels.add(package, wanted, release)
+        view = await self._registry.channels.add(package, wanted, release, by=request.scope["grant"])
         return pretty_response(messages.channel(view))
 
     async def remove_from_channel(
         self, request: Request, namespace: str, name: str, channel: str, release: str
     ) -> Response:
         package = readable(namespace, name)
-        await self._registry.channels.remove(package, Channel(channel), release)
+        await self._registry.channels.remove(package, Channel(channel), release, by=request.scope["grant"])
         return pretty_response(messages.MemberRemoved(name=channel, package=str(package), release=release))
 
     async def delete_channel(self, request: Request, namespace: str, name: str, channel: str) -> Response:
         package = readable(namespace, name)
-        await self._registry.channels.delete(package, Channel(channel))
+        await self._registry.channels.delete(package, Channel(channel), by=request.scope["grant"])
         return pretty_response(messages.ChannelDeleted(channel=channel, package=str(package)))

@@ -3,29 +3,20 @@
 Source: contracts/cnr.md sections 1 and 2. Fields stand in the order in which they are sent.
 """
 
-from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from cnr.domain.digest import TarDigest
+from cnr.domain.moment import Moment, timestamp
+from cnr.domain.policy import Visibility
 from cnr.registry.packages import Published
 from cnr.store.views import ChannelView, PackageView, SearchHit
 
-_EPOCH = datetime(1970, 1, 1)
-
-Moment = Annotated[
-    str, Meta(description="Naive UTC, always with six digits.", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$")
-]
 Hex = Annotated[str, Meta(description="SHA-256 of the uncompressed tar.", pattern="^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Meta(description="Bytes of the gzip.", ge=0)]
 Base64 = Annotated[str, Meta(description="Base64 of the gzip.")]
-
-
-def timestamp(microseconds: int) -> str:
-    """Naive UTC, ISO 8601, always six digits of fraction."""
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
 
 
 class Descriptor(msgspec.Struct, frozen=True):
@@ -71,7 +62,7 @@ class PackageItem(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     releases: list[str]
     updated_at: Moment
-    visibility: str = "public"
+    visibility: Visibility = "public"
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -212,8 +203,8 @@ def _fields(item: Published) -> dict[str, Any]:
     }
 
 
-def package_item(view: PackageView) -> PackageItem:
-    """A package in a list."""
+def package_item(view: PackageView, visibility: Visibility = "public") -> PackageItem:
+    """A package in a list. Where there are no accounts all are public."""
     default = view.releases[0]
     return PackageItem(
         created_at=timestamp(view.created_at),
@@ -223,6 +214,7 @@ def package_item(view: PackageView) -> PackageItem:
         namespace=view.name.namespace,
         releases=[item.release for item in view.releases],
         updated_at=timestamp(view.updated_at),
+        visibility=visibility,
     )
 
 

@@ -17,6 +17,7 @@ from cnr.api.cnr_fields import FieldReader
 from cnr.domain.audit import Who
 from cnr.domain.errors import InvalidUsage
 from cnr.http.addresses import base_of
+from cnr.http.admission import address_of
 from cnr.http.audited import note_claim, note_login
 from cnr.http.json_response import json_response, pretty_response
 from cnr.http.routes import Route, Router
@@ -44,8 +45,8 @@ _PAGE = """<!DOCTYPE html>
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-Check = Callable[[str, str], Awaitable[Who]]
-"""Who has this name and password. Raises Unauthorized."""
+Check = Callable[[str, str, str], Awaitable[Who]]
+"""Who has this name and password, shown at this address. Raises Unauthorized, TooManyFailures."""
 
 
 class Site:
@@ -108,7 +109,7 @@ class Site:
         if ":" in name:
             raise InvalidUsage("a user name has no colon")
         note_claim(request, name)
-        note_login(request, await self._check(name, password))
+        note_login(request, await self._check(name, password, address_of(request.scope)))
         token = base64.b64encode(f"{name}:{password}".encode()).decode()
         return json_response(messages.Token(f"basic {token}"))
 

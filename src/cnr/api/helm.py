@@ -16,6 +16,7 @@ from cnr.api.helm_router import HelmRouter
 from cnr.api.helm_uploads import UploadRoutes
 from cnr.domain.audit import Record
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
 from cnr.http.security import NOSNIFF, OPEN_TO_READ, PREFLIGHT, page_headers
@@ -31,7 +32,13 @@ _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
 def adapter(
-    registry: Registry, authorize: Authorize, *, context_path: str, stall_s: float, record: Record | None = None
+    registry: Registry,
+    authorize: Authorize,
+    *,
+    context_path: str,
+    stall_s: float,
+    admission: Admission | None = None,
+    record: Record | None = None,
 ) -> ASGIApp:
     """Both as one ASGI application below `context_path` (may be empty). Pages of other sites may read the API only."""
     routes = [
@@ -55,6 +62,7 @@ def adapter(
         headers=(NOSNIFF,),
         protocol="helm",
         record=record,
+        admission=admission,
     )
     return _OpenApi(inner, f"{context_path}/api/")
 

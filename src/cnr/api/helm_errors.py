@@ -22,6 +22,7 @@ ERRORS: ErrorTable = {
     errors.Immutable: Wire(409, "exists"),
     errors.Unauthorized: Wire(401, "unauthorized"),
     errors.Denied: Wire(403, "forbidden"),
+    errors.TooMany: Wire(429, "too-many-requests", retry_after_s=1),
     errors.StoreFull: Wire(507, "full"),
     errors.StoreUnavailable: Wire(503, "unavailable", retry_after_s=2),
     errors.OutcomeUnknown: Wire(503, "unavailable", retry_after_s=2),

@@ -56,7 +56,7 @@ class UploadRoutes:
             provenance = _provenance(prov) if prov is not None else None
             note(request, **({"force": True} if force else {}))
             if chart is not None:
-                repository, version = await self._publish(namespace, chart, provenance, force)
+                repository, version = await self._publish(request, namespace, chart, provenance, force=force)
                 note(request, repository=repository, version=version)
             elif provenance is not None:
                 await self._attach(request, namespace, provenance, force)
@@ -67,13 +67,14 @@ class UploadRoutes:
     async def _attach(self, request: Request, namespace: str, provenance: Provenance, force: bool) -> None:
         place = f"{namespace}/{provenance.name}" if namespace else provenance.name
         note(request, repository=place, version=provenance.version, provenance=True)
-        await self._uploads.attach(namespace, provenance, force=force)
+        await self._uploads.attach(namespace, provenance, force=force, by=request.scope["grant"])
 
     async def _publish(
-        self, namespace: str, chart: Spool, provenance: Provenance | None, force: bool
+        self, request: Request, namespace: str, chart: Spool, provenance: Provenance | None, *, force: bool
     ) -> tuple[Repository, Release]:
+        by = request.scope["grant"]
         try:
-            return await self._uploads.publish(namespace, chart, provenance=provenance, force=force)
+            return await self._uploads.publish(namespace, chart, provenance=provenance, force=force, by=by)
         except ReleaseExists as exc:
             raise ReleaseExists(f"chart already exists: {exc.message}") from None
 
@@ -87,7 +88,7 @@ class UploadRoutes:
         repository = readable_chart(tenant, name)
         if not is_chart_version(version):
             raise no_chart()
-        await self._charts.delete(repository, Release(version))
+        await self._charts.delete(repository, Release(version), by=request.scope["grant"])
         return json_response({"deleted": True})
 
     @asynccontextmanager

@@ -18,6 +18,7 @@ from cnr.domain.audit import Record
 from cnr.domain.errors import InvalidName
 from cnr.domain.names import Repository, parse_repository
 from cnr.http.adapter import Adapter, Authorize
+from cnr.http.admission import Admission
 from cnr.http.audited import note_login
 from cnr.http.json_response import json_response
 from cnr.http.routes import Route
@@ -37,6 +38,7 @@ def adapter(
     scheme: Scheme = "bearer",
     public_url: str = "",
     record: Record | None = None,
+    admission: Admission | None = None,
 ) -> Adapter:
     """The OCI API as an ASGI application. `stall_s`: seconds after which a body that stands still is given up.
 
@@ -64,6 +66,7 @@ def adapter(
         headers=(VERSION_HEADER, NOSNIFF),
         protocol="oci",
         record=record,
+        admission=admission,
     )
 
 

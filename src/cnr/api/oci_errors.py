@@ -32,6 +32,7 @@ ERRORS: ErrorTable = {
     errors.Conflict: Wire(409, "DENIED"),
     errors.Unauthorized: Wire(401, "UNAUTHORIZED"),
     errors.Denied: Wire(403, "DENIED"),
+    errors.TooMany: Wire(429, "TOOMANYREQUESTS", retry_after_s=1),
     errors.StoreFull: Wire(507, "UNAVAILABLE"),
     errors.StoreUnavailable: Wire(503, "UNAVAILABLE", retry_after_s=2),
     errors.OutcomeUnknown: Wire(503, "UNAVAILABLE", retry_after_s=2),

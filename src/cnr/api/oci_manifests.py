@@ -69,22 +69,22 @@ class ManifestRoutes:
             async with self._bodies.read(request) as data:
                 pushed = _pushed(data, request, None)
                 note(request, digest=pushed.digest)
-                await self._images.put(repository, pushed, tag)
+                await self._images.put(repository, pushed, tag, by=request.scope["grant"])
             return _created(repository, pushed, [])
         digest, tags = parse_digest(reference), _tags(request)
         if tags:
             note(request, tags=" ".join(tags))
         async with self._bodies.read(request) as data:
             pushed = _pushed(data, request, digest)
-            moved = await self._images.put_by_digest(repository, pushed, tags)
+            moved = await self._images.put_by_digest(repository, pushed, tags, by=request.scope["grant"])
         return _created(repository, pushed, moved)
 
     async def delete(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)
         if ":" in reference:
-            await self._images.delete(repository, parse_digest(reference))
+            await self._images.delete(repository, parse_digest(reference), by=request.scope["grant"])
         else:
-            await self._images.delete_tag(repository, parse_tag(reference))
+            await self._images.delete_tag(repository, parse_tag(reference), by=request.scope["grant"])
         return Response(status_code=202)
 
 

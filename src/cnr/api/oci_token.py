@@ -12,6 +12,7 @@ from cnr.auth.bearer import LIFETIME_S
 from cnr.auth.scopes import Scope, parse_scopes
 from cnr.auth.token_service import Issued, TokenService
 from cnr.domain.errors import InvalidUsage
+from cnr.http.admission import address_of
 from cnr.http.audited import note, note_claim, note_login
 from cnr.http.body import body_chunks
 from cnr.http.json_response import json_response
@@ -45,6 +46,7 @@ class TokenRoutes:
             request.headers.get("authorization"),
             scopes,
             offline=query.get("offline_token") == "true",
+            address=address_of(request.scope),
         )
         return _answer(request, issued)
 
@@ -57,7 +59,9 @@ class TokenRoutes:
             case "password":
                 name, password = given.get("username", ""), given.get("password", "")
                 note_claim(request, name)
-                return _answer(request, await self._service.for_password(name, password, scopes))
+                address = address_of(request.scope)
+                issued = await self._service.for_password(name, password, scopes, address=address)
+                return _answer(request, issued)
             case "refresh_token":
                 note_claim(request, "")
                 return _answer(request, await self._service.for_refresh(given.get("refresh_token", ""), scopes))

@@ -60,7 +60,7 @@ class UploadRoutes:
             note(request, digest=digest)
             await self._uploads.take(repository, digest, self._body(request))
             return _created(repository, digest)
-        return _progress(repository, await self._uploads.begin(repository), 202)
+        return _progress(repository, await self._uploads.begin(repository, owner=_owner(request)), 202)
 
     async def _mount(self, grant: Grant, repository: Repository, digest: Digest, source: str | None) -> bool:
         """Whether the blob was mounted: only from where the caller may pull."""
@@ -78,11 +78,13 @@ class UploadRoutes:
 
     async def status(self, request: Request, name: str, reference: str) -> Response:
         repository = readable(name)
-        return _progress(repository, await self._uploads.find(repository, reference), 204)
+        return _progress(repository, await self._uploads.find(repository, reference, owner=_owner(request)), 204)
 
     async def append(self, request: Request, name: str, reference: str) -> Response:
         repository = writable(name)
-        upload = await self._uploads.append(repository, reference, self._body(request), at=_offset(request))
+        upload = await self._uploads.append(
+            repository, reference, self._body(request), at=_offset(request), owner=_owner(request)
+        )
         return _progress(repository, upload, 202)
 
     async def finish(self, request: Request, name: str, reference: str) -> Response:
@@ -91,15 +93,22 @@ class UploadRoutes:
             raise InvalidDigest("the end of an upload needs ?digest= of the whole blob")
         digest = parse_digest(request.query_params["digest"])
         note(request, digest=digest)
-        await self._uploads.finish(repository, reference, digest, self._body(request), at=_offset(request))
+        owner, at = _owner(request), _offset(request)
+        await self._uploads.finish(repository, reference, digest, self._body(request), at=at, owner=owner)
         return _created(repository, digest)
 
     async def cancel(self, request: Request, name: str, reference: str) -> Response:
-        await self._uploads.cancel(writable(name), reference)
+        await self._uploads.cancel(writable(name), reference, owner=_owner(request))
         return Response(status_code=204)
 
     def _body(self, request: Request) -> AsyncIterator[bytes]:
         return body_chunks(request, limit=BLOB_LIMIT, stall_s=self._stall_s)
+
+
+def _owner(request: Request) -> str:
+    """Whose an upload is: nobody's where there are no accounts."""
+    owner: str = request.scope["grant"].owner
+    return owner
 
 
 def _offset(request: Request) -> int | None:

@@ -15,7 +15,8 @@ from cnr import __version__
 from cnr.api import cnr_messages as messages
 from cnr.api.cnr_errors import ERRORS
 from cnr.api.openapi_bodies import SEMVER
-from cnr.api.openapi_operations import GZIP, JSON, OPERATIONS, Answer, Operation, Query
+from cnr.api.openapi_operations import GZIP, OPERATIONS
+from cnr.api.openapi_parts import JSON, Answer, Operation, Query
 from cnr.domain.errors import CnrError
 from cnr.http.errors import wire
 
@@ -31,7 +32,8 @@ in one or more formats such as `helm`; channels are movable names for releases.
 Every path is served as it stands here and under `/cnr`. A slash at the end changes nothing, `HEAD` works wherever
 `GET` does, and `OPTIONS` says what a path allows. Every success is a 200. Every error is a JSON object `error` with
 `code`, `message` and `details`: also those that no operation lists, 404 `resource-not-found` for an unknown path, 405
-`method-not-allowed`, and 500 `internal-error`. An answer carries its `X-Request-Id`.
+`method-not-allowed`, and 500 `internal-error`. Where there are accounts, wrong credentials are a 401, and a missing
+right is a 403. An answer carries its `X-Request-Id`.
 """
 TAGS: Final = {
     "packages": "Publish, list, show and delete releases.",
@@ -39,6 +41,7 @@ TAGS: Final = {
     "channels": "Movable names for releases.",
     "search": "Find packages.",
     "server": "The server itself.",
+    "administration": "Users, groups, roles, robot tokens, rules: where there are accounts.",
 }
 
 _COMPONENT: Final = {"type": "string", "maxLength": 128, "pattern": r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$"}
@@ -67,6 +70,15 @@ VARIABLES: Final[Mapping[str, tuple[str, Any, Mapping[str, Any]]]] = {
         "The channel's name, which is no version.",
         "stable",
         {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"},
+    ),
+    "user": ("The user's name.", "alice", {"type": "string", "maxLength": 64}),
+    "group": ("The group's name.", "dev", {"type": "string", "maxLength": 64}),
+    "token": ("The token's id.", "0123456789abcdef", {"type": "string", "pattern": "^[0-9a-f]{16}$"}),
+    "path": (
+        "A namespace, or a repository in one: with its slashes as they are. A repository without a namespace is "
+        "`library/NAME`.",
+        "shop",
+        {"type": "string", "maxLength": 200, "pattern": r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9._-]+)*$"},
     ),
 }
 """Variables of paths: description, example, schema. Source: contracts/cnr.md section 1, "R accept"."""
@@ -137,7 +149,7 @@ def _variables(path: str, exact: bool) -> Iterable[dict[str, Any]]:
 
 
 def _query(query: Query) -> dict[str, Any]:
-    return {"name": query.name, "in": "query", "description": query.description, "schema": dict(query.schema)}
+    return {"name": query.name, "in": query.place, "description": query.description, "schema": dict(query.schema)}
 
 
 def _content(content: Mapping[str, tuple[Any, Any]], schemas: Mapping[Any, Any]) -> dict[str, Any]:

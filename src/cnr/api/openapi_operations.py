@@ -4,17 +4,15 @@ Errors are real exceptions: their status and code are read from the table that t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from cnr.api import cnr_messages as messages
-from cnr.api.cnr_fields import LIST_LIMIT
+from cnr.api.openapi_admin import ADMIN
 from cnr.api.openapi_bodies import Login, Push, PushForm, Yank
+from cnr.api.openapi_parts import BAD_LIMIT, JSON, LIMIT, LINK, READ, TEXT, WRITE, Answer, Operation, Query, json_answer
 from cnr.domain import errors
-from cnr.domain.errors import CnrError
 
-JSON: Final = "application/json"
 GZIP: Final = "application/x-gzip"
 HTML: Final = "text/html"
 P: Final = "/api/v1/packages"
@@ -23,39 +21,6 @@ RELEASE: Final = PACKAGE + "/{release}"
 FILE: Final = RELEASE + "/{media_type}"
 BLOB: Final = PACKAGE + "/blobs/sha256/{digest}"
 CHANNEL: Final = PACKAGE + "/channels/{channel}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a 200 has: for each media type the type of its body and an example (None: bytes or text)."""
-
-    description: str
-    content: Mapping[str, tuple[Any, Any]]
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A parameter of the query string."""
-
-    name: str
-    description: str
-    schema: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A route as a client sees it. `exact`: its {release} is one release, and no query for one."""
-
-    tag: str
-    name: str
-    summary: str
-    answer: Answer
-    description: str = ""
-    errors: tuple[CnrError, ...] = ()
-    query: tuple[Query, ...] = ()
-    body: Mapping[str, tuple[Any, Any]] | None = None
-    exact: bool = False
 
 
 SEED: Final = "myname/elasticsearch"
@@ -129,7 +94,6 @@ _BAD_QUERY = errors.InvalidQuery(
 _BAD_RELEASE = errors.InvalidRelease("a release is a full SemVer 2.0.0 version such as 1.2.3", version="1.0")
 _BAD_NAME = errors.InvalidName("the namespace 'MyName' has upper-case letters: use 'myname'")
 _BAD_CHANNEL = errors.InvalidName("'1.0.0' is a version: a channel needs a name that is none")
-_BAD_LIMIT = errors.InvalidUsage(f"limit is a number from 1 to {LIST_LIMIT}", limit="0")
 _NO_FIELD = errors.InvalidUsage("the field release is missing (a body that is no JSON object counts as none)")
 _BAD_ARCHIVE = errors.InvalidArchive("the archive is no gzip, or it is damaged (incorrect header check)")
 _TOO_LARGE = errors.TooLarge("the package, compressed: the limit is 20,971,520 bytes", limit=20_971_520, what="package")
@@ -137,23 +101,13 @@ _LONG_BODY = errors.TooLarge("the body: the limit is 67,108,864 bytes", limit=67
 _EXISTS = errors.ReleaseExists(f"{SEED} 2.2.1 helm exists", package=SEED, release="2.2.1", media_type="helm")
 _TAKEN = errors.NameTaken("'stable' is a tag of another kind: choose another channel name")
 _FULL = errors.RecordFull("the channel has 4,000 releases and no room for another: remove some")
-_UNAVAILABLE = errors.StoreUnavailable("the store cannot be reached; nothing was changed")
-_UNKNOWN = errors.OutcomeUnknown("the answer to a write was lost; it is safe to repeat the request")
-_NO_SPACE = errors.StoreFull("no space is left; reads go on")
 _LOGIN = errors.InvalidUsage('a login is {"user": {"username": …, "password": …}}, neither of them empty')
 
-_READ: Final = (_UNAVAILABLE,)
-_WRITE: Final = (_UNAVAILABLE, _UNKNOWN, _NO_SPACE)
-_FIND: Final = (_AMBIGUOUS, _NO_PACKAGE, _NO_FORMAT, _NO_MATCH, _BAD_QUERY, *_READ)
+_FIND: Final = (_AMBIGUOUS, _NO_PACKAGE, _NO_FORMAT, _NO_MATCH, _BAD_QUERY, *READ)
 
-_TEXT: Final = MappingProxyType({"type": "string"})
-_LIMIT = Query(
-    "limit", "At most so many; the Link header then leads on.", {"type": "integer", "minimum": 1, "maximum": LIST_LIMIT}
-)
-_FORMAT_FILTER = Query("media_type", "Only this format; a full media type is reduced to it.", _TEXT)
-_AS_JSON = Query("format", "`json`, in this spelling: the file as base64 in JSON. Anything else: the file.", _TEXT)
-_FORCE = Query("force", "`true`, in any letter case: replace what is there. The body wins.", _TEXT)
-_LINK: Final = MappingProxyType({"Link": 'The next page, `rel="next"`, where `limit` was given and there may be more.'})
+_FORMAT_FILTER = Query("media_type", "Only this format; a full media type is reduced to it.", TEXT)
+_AS_JSON = Query("format", "`json`, in this spelling: the file as base64 in JSON. Anything else: the file.", TEXT)
+_FORCE = Query("force", "`true`, in any letter case: replace what is there. The body wins.", TEXT)
 _DISPOSITION: Final = MappingProxyType(
     {
         "Content-Disposition": "The name under which to keep the file.",
@@ -162,12 +116,10 @@ _DISPOSITION: Final = MappingProxyType(
 )
 
 
-def _json(description: str, kind: Any, example: Any, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(description, {JSON: (kind, example)}, headers or {})
-
-
-_SHOWN = _json("The manifest, and the channels whose current it is.", messages.Show, {"channels": [], **_MANIFEST})
-_CHANNEL_NOW = _json("The channel.", messages.Channel, _CHANNEL)
+_SHOWN = json_answer(
+    "The manifest, and the channels whose current it is.", messages.Show, {"channels": [], **_MANIFEST}
+)
+_CHANNEL_NOW = json_answer("The channel.", messages.Channel, _CHANNEL)
 _PULLED = Answer("The gzipped tar.", {GZIP: (None, None), JSON: (messages.PackageFile, _FILE)}, _DISPOSITION)
 _BLOB_PULLED = Answer("The gzipped tar.", {GZIP: (None, None), JSON: (messages.BlobFile, _BLOB_FILE)}, _DISPOSITION)
 
@@ -176,32 +128,34 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "packages",
         "list_packages",
         "List packages",
-        _json("The packages, by name; each one's releases highest first.", list[messages.PackageItem], [_ITEM], _LINK),
+        json_answer(
+            "The packages, by name; each one's releases highest first.", list[messages.PackageItem], [_ITEM], LINK
+        ),
         "Filters combine; parameters may also be sent as a JSON object, which wins over the query string. Packages "
         "without a matching release are left out, and an unknown namespace is an empty list.",
-        (_BAD_LIMIT, *_READ),
+        (BAD_LIMIT, *READ),
         (
-            Query("namespace", "Only this namespace.", _TEXT),
-            Query("query", "Only names with this text in `namespace/name`, whatever the letter case.", _TEXT),
+            Query("namespace", "Only this namespace.", TEXT),
+            Query("query", "Only names with this text in `namespace/name`, whatever the letter case.", TEXT),
             _FORMAT_FILTER,
-            _LIMIT,
-            Query("after", "Only names above this one: where the page before ended.", _TEXT),
+            LIMIT,
+            Query("after", "Only names above this one: where the page before ended.", TEXT),
         ),
     ),
     ("GET", P + "/search"): Operation(
         "search",
         "search_names",
         "Search names",
-        _json("Names, sorted.", list[str], [SEED]),
+        json_answer("Names, sorted.", list[str], [SEED]),
         "The text is taken literally. Empty finds every package, and without `q` nothing is found.",
-        _READ,
-        (Query("q", "Part of `namespace/name`, in any letter case.", _TEXT),),
+        READ,
+        (Query("q", "Part of `namespace/name`, in any letter case.", TEXT),),
     ),
     ("GET", "/api/v1/search"): Operation(
         "search",
         "search_packages",
         "Search names, descriptions and keywords",
-        _json(
+        json_answer(
             "The packages, best match first.",
             list[messages.SearchItem],
             [
@@ -213,13 +167,13 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
                     "score": 900.0,
                 }
             ],
-            _LINK,
+            LINK,
         ),
         "Every word must be part of the name, or begin a word of the description or keywords.",
-        (_BAD_LIMIT, *_READ),
+        (BAD_LIMIT, *READ),
         (
-            Query("q", "The words.", _TEXT),
-            _LIMIT,
+            Query("q", "The words.", TEXT),
+            LIMIT,
             Query(
                 "after",
                 "Where the page before ended: what its Link header says.",
@@ -231,19 +185,19 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "packages",
         "list_releases",
         "Show a package's releases",
-        _json("The manifests of all releases, newest push last.", list[messages.Manifest], [_MANIFEST]),
-        errors=(_NO_PACKAGE, *_READ),
+        json_answer("The manifests of all releases, newest push last.", list[messages.Manifest], [_MANIFEST]),
+        errors=(_NO_PACKAGE, *READ),
         query=(_FORMAT_FILTER,),
     ),
     ("POST", PACKAGE): Operation(
         "packages",
         "push",
         "Publish a release",
-        _json("It is published: everybody sees it from now on.", messages.Pushed, {"status": "ok"}),
+        json_answer("It is published: everybody sees it from now on.", messages.Pushed, {"status": "ok"}),
         "The body is read as JSON whatever its content type says, else as a form. Fields may also stand in the query "
         "string. A release may have several formats; one that it has already needs `force`. A refused push leaves "
         "nothing behind.",
-        (_BAD_NAME, _NO_FIELD, _EXISTS, _TAKEN, _FULL, _TOO_LARGE, _BAD_RELEASE, _BAD_ARCHIVE, *_WRITE),
+        (_BAD_NAME, _NO_FIELD, _EXISTS, _TAKEN, _FULL, _TOO_LARGE, _BAD_RELEASE, _BAD_ARCHIVE, *WRITE),
         (_FORCE,),
         {
             JSON: (Push, {"blob": CHART, "release": "2.2.1", "media_type": "helm"}),
@@ -255,8 +209,8 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "packages",
         "list_manifests",
         "Show a release's manifests",
-        _json("One manifest per format.", list[messages.Manifest], [_MANIFEST]),
-        errors=(_NO_RELEASE, *_READ),
+        json_answer("One manifest per format.", list[messages.Manifest], [_MANIFEST]),
+        errors=(_NO_RELEASE, *READ),
         query=(_FORMAT_FILTER,),
         exact=True,
     ),
@@ -265,9 +219,9 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "packages",
         "delete",
         "Delete a release in a format",
-        _json("It is gone.", messages.Deleted, {"package": SEED, "release": "2.2.1", "status": "deleted"}),
+        json_answer("It is gone.", messages.Deleted, {"package": SEED, "release": "2.2.1", "status": "deleted"}),
         "With its last format the release goes, also out of its channels; with its last release the package.",
-        (_AMBIGUOUS, _NO_RELEASE, _NO_FORMAT, *_WRITE),
+        (_AMBIGUOUS, _NO_RELEASE, _NO_FORMAT, *WRITE),
         exact=True,
     ),
     ("GET", FILE + "/pull"): Operation(
@@ -277,7 +231,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "files",
         "pull_json",
         "Pull a release as JSON",
-        _json("The file as base64.", messages.PackageFile, _FILE),
+        json_answer("The file as base64.", messages.PackageFile, _FILE),
         errors=_FIND,
     ),
     ("GET", BLOB): Operation(
@@ -286,36 +240,36 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Get a file by digest",
         _BLOB_PULLED,
         "The digest is the SHA-256 of the uncompressed tar, as manifests give it.",
-        (_NO_BLOB, *_READ),
+        (_NO_BLOB, *READ),
         (_AS_JSON,),
     ),
     ("GET", BLOB + "/json"): Operation(
         "files",
         "get_blob_json",
         "Get a file by digest as JSON",
-        _json("The file as base64; `release` holds the digest.", messages.BlobFile, _BLOB_FILE),
-        errors=(_NO_BLOB, *_READ),
+        json_answer("The file as base64; `release` holds the digest.", messages.BlobFile, _BLOB_FILE),
+        errors=(_NO_BLOB, *READ),
     ),
     ("GET", PACKAGE + "/channels"): Operation(
         "channels",
         "list_channels",
         "List a package's channels",
-        _json("The channels by name.", list[messages.Channel], [_CHANNEL]),
-        errors=(_NO_PACKAGE, *_READ),
+        json_answer("The channels by name.", list[messages.Channel], [_CHANNEL]),
+        errors=(_NO_PACKAGE, *READ),
     ),
     ("GET", CHANNEL): Operation(
-        "channels", "show_channel", "Show a channel", _CHANNEL_NOW, errors=(_NO_PACKAGE, _NO_CHANNEL, *_READ)
+        "channels", "show_channel", "Show a channel", _CHANNEL_NOW, errors=(_NO_PACKAGE, _NO_CHANNEL, *READ)
     ),
     ("DELETE", CHANNEL): Operation(
         "channels",
         "delete_channel",
         "Delete a channel",
-        _json(
+        json_answer(
             "It is gone; its releases stay.",
             messages.ChannelDeleted,
             {"action": "delete", "channel": "rc", "package": SEED},
         ),
-        errors=(_NO_PACKAGE, _NO_CHANNEL, *_WRITE),
+        errors=(_NO_PACKAGE, _NO_CHANNEL, *WRITE),
     ),
     ("POST", CHANNEL + "/{release}"): Operation(
         "channels",
@@ -323,28 +277,28 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Add a release to a channel",
         _CHANNEL_NOW,
         "The channel is made if needed, and points at this release from now on. Repeating it changes nothing.",
-        (_BAD_CHANNEL, _NO_PACKAGE, _NOT_HERE, _TAKEN, _FULL, _BAD_QUERY, *_WRITE),
+        (_BAD_CHANNEL, _NO_PACKAGE, _NOT_HERE, _TAKEN, _FULL, _BAD_QUERY, *WRITE),
         exact=True,
     ),
     ("DELETE", CHANNEL + "/{release}"): Operation(
         "channels",
         "remove_from_channel",
         "Take a release out of a channel",
-        _json(
+        json_answer(
             "It is out; the channel points at the highest release left, and without any is gone.",
             messages.MemberRemoved,
             {"name": "stable", "package": SEED, "release": "2.2.1", "status": "deleted"},
         ),
-        errors=(_NO_PACKAGE, _NO_RELEASE, _NO_CHANNEL, _NO_MEMBER, *_WRITE),
+        errors=(_NO_PACKAGE, _NO_RELEASE, _NO_CHANNEL, _NO_MEMBER, *WRITE),
         exact=True,
     ),
     ("POST", RELEASE + "/yank"): Operation(
         "packages",
         "yank",
         "Yank a release",
-        _json("It is yanked.", messages.Yanked, {**_YANKED, "status": "yanked", "reason": "loses data"}),
+        json_answer("It is yanked.", messages.Yanked, {**_YANKED, "status": "yanked", "reason": "loses data"}),
         "It can be pulled by its exact version, and leaves ranges, the newest, lists, search. Repeated: a new reason.",
-        (_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *_WRITE),
+        (_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *WRITE),
         body={JSON: (Yank, {"reason": "loses data"})},
         exact=True,
     ),
@@ -352,15 +306,17 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "packages",
         "restore",
         "Take a yank back",
-        _json("It is a release like any other.", messages.Yanked, {**_YANKED, "status": "restored", "reason": ""}),
-        errors=(_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *_WRITE),
+        json_answer(
+            "It is a release like any other.", messages.Yanked, {**_YANKED, "status": "restored", "reason": ""}
+        ),
+        errors=(_BAD_NAME, _BAD_RELEASE, _NO_RELEASE, *WRITE),
         exact=True,
     ),
     ("POST", "/api/v1/users/login"): Operation(
         "server",
         "login",
         "Get a token",
-        _json(
+        json_answer(
             "The token, to be sent verbatim in the Authorization header.",
             messages.Token,
             {"token": "basic bWU6c2VjcmV0"},
@@ -370,20 +326,20 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         body={JSON: (Login, {"user": {"username": "me", "password": "secret"}})},
     ),
     ("GET", "/version"): Operation(
-        "server", "version", "Show the server's version", _json("The version.", messages.Version, None)
+        "server", "version", "Show the server's version", json_answer("The version.", messages.Version, None)
     ),
     ("GET", "/routes"): Operation(
-        "server", "routes", "List all routes", _json("Endpoint, method and path of each.", messages.Routes, None)
+        "server", "routes", "List all routes", json_answer("Endpoint, method and path of each.", messages.Routes, None)
     ),
     ("GET", "/healthz"): Operation(
-        "server", "alive", "Is the process alive?", _json("It is.", messages.Health, {"status": "ok"})
+        "server", "alive", "Is the process alive?", json_answer("It is.", messages.Health, {"status": "ok"})
     ),
     ("GET", "/readyz"): Operation(
         "server",
         "ready",
         "Can the server answer?",
-        _json("It can, and its stores can be reached.", messages.Health, {"status": "ok"}),
-        errors=_READ,
+        json_answer("It can, and its stores can be reached.", messages.Health, {"status": "ok"}),
+        errors=READ,
     ),
     ("GET", "/test_error"): Operation(
         "server",
@@ -399,8 +355,9 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         Answer("A page with two meta tags for clients.", {HTML: (None, None)}),
     ),
     ("GET", "/openapi.json"): Operation(
-        "server", "openapi", "Get this document", _json("OpenAPI 3.1.", dict[str, Any], None)
+        "server", "openapi", "Get this document", json_answer("OpenAPI 3.1.", dict[str, Any], None)
     ),
     ("GET", "/docs"): Operation("server", "docs", "Read this document", Answer("The page.", {HTML: (None, None)})),
+    **ADMIN,
 }
 """By method and path. A test holds it equal to the route table."""

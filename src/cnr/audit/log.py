@@ -15,8 +15,15 @@ from cnr.domain.errors import StoreUnavailable
 
 HELD_BYTES: Final = 1024 * 1024
 """Bytes of lines that wait for a log that cannot be written; beyond them lines are dropped and counted."""
+STRANGERS_PER_S: Final = 10
+STRANGERS_AT_ONCE: Final = 2000
+"""Denials of nobody we know that are lines; others are counted. Or anybody could push out all that was written before:
+10,000 in a second are nothing for a client, and 4 MB of lines."""
+TELL_US: Final = 10_000_000
+"""How often the count becomes a line."""
 DESCRIPTORS: Final[Mapping[str, int]] = {"stdout": 1, "stderr": 2}
 
+_STRANGERS: Final = ("anonymous", "unknown")
 _log = logging.getLogger("cnr.audit")
 
 
@@ -37,9 +44,35 @@ class AuditLog:
         self._held_bytes = 0
         self._dropped = 0
         self._failing = False
+        self._budget = float(STRANGERS_AT_ONCE)
+        self._asked_at = clock()
+        self._unwritten = 0
+        self._told_at = 0
 
     def record(self, event: Event) -> None:
-        """Write one event. Never raises."""
+        """Write one event; of very many denials of strangers only their number. Never raises."""
+        if event.result == "denied" and event.who.kind in _STRANGERS and not self._within():
+            self._unwritten += 1
+        else:
+            self._write(event)
+        if self._unwritten and self._clock() - self._told_at >= TELL_US:
+            self._tell_count()
+
+    def _within(self) -> bool:
+        """Whether one more denial of a stranger may be a line."""
+        now = self._clock()
+        more = (now - self._asked_at) * STRANGERS_PER_S / 1_000_000
+        self._budget, self._asked_at = min(self._budget + more, float(STRANGERS_AT_ONCE)), now
+        if self._budget < 1:
+            return False
+        self._budget -= 1
+        return True
+
+    def _tell_count(self) -> None:
+        count, self._unwritten, self._told_at = self._unwritten, 0, self._clock()
+        self._write(server_event("more-denials", {"count": count}, result="denied"))
+
+    def _write(self, event: Event) -> None:
         self._hold(self._line(event))
         self._flush()
 
@@ -50,6 +83,8 @@ class AuditLog:
 
     def close(self) -> None:
         """Write what waits, if that is possible, and let go of the sink."""
+        if self._unwritten:
+            self._tell_count()
         if not self._flush():
             _log.error("%d lines of the audit log are lost", len(self._held) + self._dropped)
         self._sink.close()
@@ -89,7 +124,7 @@ class AuditLog:
         _log.warning("the audit log is written again; %d lines are lost", self._dropped)
         if self._dropped:
             lost, self._dropped = self._dropped, 0
-            self.record(server_event("lost-lines", {"lines": lost}, result="failed"))
+            self._write(server_event("lost-lines", {"lines": lost}, result="failed"))
 
 
 def server_event(action: str, target: dict[str, Any], **more: Any) -> Event:

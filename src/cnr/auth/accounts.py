@@ -4,21 +4,24 @@ A user's record has all that a decision about him needs but the roles of his gro
 for each group. What a change acknowledged holds for every request that begins after it, on any server.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
 from cnr.domain.account import GroupName, Path, Role, UserName
-from cnr.domain.errors import AccountNotFound, NameTaken, RecordFull
+from cnr.domain.errors import AccountNotFound, ChangedMeanwhile, NameTaken, RecordFull
+from cnr.domain.people import SubjectKind
 from cnr.store import keys, records
 from cnr.store.base import RecordNotFound, RecordStore, Version
 from cnr.store.records import ACCOUNT_LIMIT, GroupRecord, Membership, Stored, UserRecord
-from cnr.store.update import DELETE, Delete, Updater
+from cnr.store.update import DELETE, KEEP, Delete, Keep, Swap, Updater
 
 T = TypeVar("T", bound=Stored)
-SubjectKind = Literal["user", "group"]
+Expect = frozenset[str] | None
+"""Ids of writes, one of which must have made the record that is to be changed; `*`: any; None: it does not matter."""
 PARSED: Final = 1000
 """Records kept in the form that decisions need, each for the Version that it was read at."""
 _PAGE: Final = 500
@@ -76,7 +79,9 @@ class Accounts:
                 found.append(group.record.grants)
         return found
 
-    async def add_user(self, name: UserName, password: str, *, admin: bool = False, replaces: bool = False) -> None:
+    async def add_user(
+        self, name: UserName, password: str, *, admin: bool = False, replaces: bool = False
+    ) -> UserRecord:
         """Make a user with this password hash. With `replaces` he may exist, and only his password is changed.
 
         Raises NameTaken.
@@ -92,22 +97,55 @@ class Accounts:
                 born=born, password=password, password_id=password_id, created_at=self._clock(), admin=admin
             )
 
+        return await self._swap(keys.user(name), UserRecord, change)
+
+    async def change_user(
+        self, name: UserName, *, password: str | None = None, admin: bool | None = None, expect: Expect = None
+    ) -> UserRecord:
+        """Change a user's password hash, whether he is an administrator, or both at once.
+
+        Raises AccountNotFound, ChangedMeanwhile.
+        """
+        password_id = self._new_id()
+
+        def change(user: UserRecord) -> UserRecord:
+            if password is not None:
+                user = replace(user, password=password, password_id=password_id)
+            return user if admin is None else replace(user, admin=admin)
+
+        return await self._change_user(name, change, expect)
+
+    async def set_password(self, name: UserName, password: str) -> UserRecord:
+        """Change a user's password hash. Raises AccountNotFound."""
+        return await self.change_user(name, password=password)
+
+    async def set_admin(self, name: UserName, admin: bool) -> UserRecord:
+        """Make a user an administrator of the whole registry, or none. Raises AccountNotFound."""
+        return await self.change_user(name, admin=admin)
+
+    async def rehash(self, name: str, old: str, new: str) -> None:
+        """Put another hash of the same password in the place of `old`, if that is still there."""
+
+        def change(before: UserRecord | None) -> UserRecord | Keep:
+            if before is None or before.password != old:
+                return KEEP
+            return replace(before, password=new)
+
         await self._updater.update(keys.user(name), UserRecord, change)
 
-    async def set_password(self, name: UserName, password: str) -> None:
-        """Change a user's password hash. Raises AccountNotFound."""
-        password_id = self._new_id()
-        await self._change_user(name, lambda user: replace(user, password=password, password_id=password_id))
+    async def remove_user(self, name: UserName, *, expect: Expect = None) -> UserRecord:
+        """Remove a user with all that he had. Raises AccountNotFound, ChangedMeanwhile."""
+        return await self._remove(keys.user(name), UserRecord, f"there is no user {name}", expect)
 
-    async def set_admin(self, name: UserName, admin: bool) -> None:
-        """Make a user an administrator of the whole registry, or none. Raises AccountNotFound."""
-        await self._change_user(name, lambda user: replace(user, admin=admin))
+    async def restore_user(self, name: UserName, record: UserRecord) -> None:
+        """Put back who was just removed, unless there is another of his name by now."""
 
-    async def remove_user(self, name: UserName) -> None:
-        """Remove a user with all that he had. Raises AccountNotFound."""
-        await self._remove(keys.user(name), UserRecord, f"there is no user {name}")
+        def change(before: UserRecord | None) -> UserRecord | Keep:
+            return record if before is None else KEEP
 
-    async def add_group(self, name: GroupName) -> None:
+        await self._updater.update(keys.user(name), UserRecord, change)
+
+    async def add_group(self, name: GroupName) -> GroupRecord:
         """Make a group. Raises NameTaken."""
         born = self._new_id()
 
@@ -116,74 +154,99 @@ class Accounts:
                 raise NameTaken(f"there is a group {name} already")
             return GroupRecord(born=born, created_at=self._clock())
 
-        await self._updater.update(keys.group(name), GroupRecord, change)
+        return await self._swap(keys.group(name), GroupRecord, change)
 
-    async def remove_group(self, name: GroupName) -> None:
-        """Remove a group; a later one of its name has none of its members. Raises AccountNotFound."""
-        await self._remove(keys.group(name), GroupRecord, f"there is no group {name}")
+    async def remove_group(self, name: GroupName, *, expect: Expect = None) -> None:
+        """Remove a group; a later one of its name has none of its members. Raises AccountNotFound, ChangedMeanwhile."""
+        await self._remove(keys.group(name), GroupRecord, f"there is no group {name}", expect)
 
-    async def join(self, user: UserName, group: GroupName) -> None:
-        """Put a user into a group. Raises AccountNotFound, RecordFull."""
+    async def join(self, user: UserName, group: GroupName, *, expect: Expect = None) -> UserRecord:
+        """Put a user into a group. Raises AccountNotFound, RecordFull, ChangedMeanwhile."""
         found = await self.group(group)
         if found is None:
             raise AccountNotFound(f"there is no group {group}")
         membership = Membership(group, found.record.born)
-        await self._change_user(user, lambda each: replace(each, groups=(*_without(each, group), membership)))
+        return await self._change_user(
+            user, lambda each: replace(each, groups=(*_without(each, group), membership)), expect
+        )
 
-    async def leave(self, user: UserName, group: GroupName) -> None:
-        """Take a user out of a group. Raises AccountNotFound."""
-        await self._change_user(user, lambda each: replace(each, groups=_without(each, group)))
+    async def leave(self, user: UserName, group: GroupName, *, expect: Expect = None) -> UserRecord:
+        """Take a user out of a group. Raises AccountNotFound, ChangedMeanwhile."""
+        return await self._change_user(user, lambda each: replace(each, groups=_without(each, group)), expect)
 
-    async def grant(self, kind: SubjectKind, name: str, path: Path, role: Role | None) -> None:
-        """Give a role at a path, in the place of the one there; None takes it. Raises AccountNotFound, RecordFull."""
+    async def grant(
+        self, kind: SubjectKind, name: str, path: Path, role: Role | None, *, expect: Expect = None
+    ) -> UserRecord | GroupRecord:
+        """Give a role at a path, in the place of the one there; None takes it.
+
+        Raises AccountNotFound, RecordFull, ChangedMeanwhile.
+        """
 
         def grants(before: Mapping[Path, Role]) -> dict[Path, Role]:
             kept = {each: held for each, held in before.items() if each != path}
             return kept if role is None else {**kept, path: role}
 
         if kind == "user":
-            await self._change_user(name, lambda user: replace(user, grants=grants(user.grants)))
-            return
+            return await self._change_user(name, lambda user: replace(user, grants=grants(user.grants)), expect)
 
         def change(before: GroupRecord | None) -> GroupRecord:
             if before is None:
                 raise AccountNotFound(f"there is no group {name}")
+            require_version(before, expect)
             return _fitting(replace(before, grants=grants(before.grants)))
 
-        await self._updater.update(keys.group(name), GroupRecord, change)
+        return await self._swap(keys.group(name), GroupRecord, change)
 
-    async def users(self) -> AsyncIterator[tuple[str, UserRecord]]:
-        """All users, by name."""
-        async for name, record in self._all(keys.USERS, UserRecord):
+    async def users(self, *, after: str = "") -> AsyncIterator[tuple[str, UserRecord]]:
+        """All users above the name `after`, by name."""
+        async for name, record in self._all(keys.USERS, UserRecord, after):
             yield name, record
 
-    async def groups(self) -> AsyncIterator[tuple[str, GroupRecord]]:
-        """All groups, by name."""
-        async for name, record in self._all(keys.GROUPS, GroupRecord):
+    async def groups(self, *, after: str = "") -> AsyncIterator[tuple[str, GroupRecord]]:
+        """All groups above the name `after`, by name."""
+        async for name, record in self._all(keys.GROUPS, GroupRecord, after):
             yield name, record
 
-    async def _all(self, prefix: str, kind: type[T]) -> AsyncIterator[tuple[str, T]]:
-        after = ""
-        while page := await self._store.scan(prefix, after=after, limit=_PAGE):
-            after = page[-1].key
+    async def _all(self, prefix: str, kind: type[T], after: str) -> AsyncIterator[tuple[str, T]]:
+        last = prefix + after if after else ""
+        while page := await self._store.scan(prefix, after=last, limit=_PAGE):
+            last = page[-1].key
             for each in page:
                 yield each.key.removeprefix(prefix), records.decode(kind, each.value)
+            await asyncio.sleep(0)
 
-    async def _change_user(self, name: str, change: Callable[[UserRecord], UserRecord]) -> None:
+    async def _change_user(
+        self, name: str, change: Callable[[UserRecord], UserRecord], expect: Expect = None
+    ) -> UserRecord:
         def changed(before: UserRecord | None) -> UserRecord:
             if before is None:
                 raise AccountNotFound(f"there is no user {name}")
+            require_version(before, expect)
             return _fitting(change(before))
 
-        await self._updater.update(keys.user(name), UserRecord, changed)
+        return await self._swap(keys.user(name), UserRecord, changed)
 
-    async def _remove(self, key: str, kind: type[T], missing: str) -> None:
+    async def _swap(self, key: str, kind: type[T], change: Callable[[T | None], T]) -> T:
+        swap: Swap[T] = await self._updater.update(key, kind, change)
+        assert swap.after is not None
+        return swap.after
+
+    async def _remove(self, key: str, kind: type[T], missing: str, expect: Expect) -> T:
         def change(before: T | None) -> T | Delete:
             if before is None:
                 raise AccountNotFound(missing)
+            require_version(before, expect)
             return DELETE
 
-        await self._updater.update(key, kind, change)
+        swap: Swap[T] = await self._updater.update(key, kind, change)
+        assert swap.before is not None
+        return swap.before
+
+
+def require_version(record: Stored, expect: Expect) -> None:
+    """Raises ChangedMeanwhile where another write made the record than those that are expected."""
+    if expect is not None and "*" not in expect and record.write not in expect:
+        raise ChangedMeanwhile("this was changed meanwhile: look at it again", version=record.write)
 
 
 def _without(user: UserRecord, group: GroupName) -> tuple[Membership, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from cnr.auth.caller import Caller, Callers
+from cnr.auth.caller import ANYBODY, Caller, Callers
 from cnr.auth.scopes import actions_in, is_catalog
 from cnr.domain.access import EVERYTHING, Access, Grant
 from cnr.domain.account import Path, Right
@@ -50,8 +50,8 @@ class AccountAuthority:
 
     async def authorize(self, headers: Mapping[str, str], access: Access) -> Grant:
         if access.action == "public":
-            return Grant(sees=_nothing, has=_nothing, who=ANONYMOUS)
-        caller = await self._callers.of(headers.get("authorization"))
+            return Grant(sees=_nothing, has=_nothing, who=ANONYMOUS, caller=ANYBODY)
+        caller = await self._callers.of(headers.get("authorization"), access.address)
         try:
             await self._decide(caller, headers, access)
         except Denied as exc:
@@ -65,6 +65,7 @@ class AccountAuthority:
             else self._sees(caller, unscoped=_is_unscoped(caller, lists)),
             None if caller.admin else self._sees(caller, unscoped=True),
             caller.who,
+            caller,
         )
 
     async def _decide(self, caller: Caller, headers: Mapping[str, str], access: Access) -> None:
@@ -77,6 +78,8 @@ class AccountAuthority:
                     raise _login()
             case "list":
                 pass
+            case "admin" | "self":
+                _check_administration(caller, access)
             case "pull" | "push" | "delete":
                 await self._check(caller, access.repository, access.action, access.path)
 
@@ -122,6 +125,19 @@ def _is_unscoped(caller: Caller, lists: bool) -> bool:
     return caller.scopes is None or (lists and any(map(is_catalog, caller.scopes)))
 
 
+def _check_administration(caller: Caller, access: Access) -> None:
+    """Bearer tokens of the token service are for what clients of other protocols do, and administer nothing.
+
+    Raises LoginRequired, InsufficientScope, Forbidden: the same whether what is meant is there or not.
+    """
+    if caller.scopes is not None:
+        raise InsufficientScope("a bearer token of /token administers nothing: show the password or a robot token")
+    if caller.is_anybody:
+        raise _login()
+    if access.action == "admin" and "admin" not in caller.rights(access.path):
+        raise Forbidden(f"{caller.name} may not administer this")
+
+
 def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -> bool:
     """Whether the caller's bearer token was made for this; True where he showed none.
 
@@ -136,7 +152,7 @@ def _is_in_scope(caller: Caller, repository: Repository | None, action: Right) -
 
 
 def _refuse_other_sites(headers: Mapping[str, str]) -> None:
-    """Refuse a change that a browser makes for another site, perhaps with the password that it remembers.
+    """Refuse a change that a browser makes for another site, with the password that it remembers, or none.
 
     Source: Fetch Metadata; the Origin header for browsers without it. No other client sends either. Raises Forbidden.
     """

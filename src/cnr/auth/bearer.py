@@ -43,9 +43,12 @@ _US: Final = 1_000_000
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The record that a token was made for. `version` is its Version then; in a refresh token the password's id."""
+    """The record that a token was made for. `version` is its Version then; in a refresh token the password's id.
 
-    kind: Literal["user", "robot"]
+    `file`: an entry of the htpasswd file, which has no `born`.
+    """
+
+    kind: Literal["user", "robot", "file"]
     id: str
     born: str
     version: int | str

@@ -30,13 +30,15 @@ class TokenService:
         self._bearers = bearers
         self._is_public = is_public
 
-    async def for_header(self, authorization: str | None, scopes: Sequence[Scope], *, offline: bool) -> Issued:
-        """For the sender of this header, which is of the scheme Basic. Raises Unauthorized."""
-        return await self._issue(await self._callers.of(authorization), scopes, offline=offline)
+    async def for_header(
+        self, authorization: str | None, scopes: Sequence[Scope], *, offline: bool, address: str = ""
+    ) -> Issued:
+        """For the sender of this header, which is of the scheme Basic. Raises Unauthorized, TooManyFailures."""
+        return await self._issue(await self._callers.of(authorization, address), scopes, offline=offline)
 
-    async def for_password(self, name: str, password: str, scopes: Sequence[Scope]) -> Issued:
-        """For a user or a robot token, with a refresh token for a user. Raises Unauthorized."""
-        return await self._issue(await self._callers.named(name, password), scopes, offline=True)
+    async def for_password(self, name: str, password: str, scopes: Sequence[Scope], *, address: str = "") -> Issued:
+        """For a user or a robot token, with a refresh token for a user. Raises Unauthorized, TooManyFailures."""
+        return await self._issue(await self._callers.named(name, password, address), scopes, offline=True)
 
     async def for_refresh(self, token: str, scopes: Sequence[Scope]) -> Issued:
         """For whom a refresh token was made. It comes back as it was. Raises Unauthorized."""
@@ -50,8 +52,8 @@ class TokenService:
         allowed = [await self._allowed(caller, scope) for scope in scopes]
         token, at = await self._bearers.issue(caller.record, tuple(scope for scope in allowed if scope.actions))
         refresh = None
-        if offline and caller.record is not None and caller.record.kind == "user":
-            lasting = MadeFor("user", caller.record.id, caller.record.born, caller.password_id)
+        if offline and caller.record is not None and caller.record.kind != "robot":
+            lasting = MadeFor(caller.record.kind, caller.record.id, caller.record.born, caller.password_id)
             refresh, _ = await self._bearers.issue(lasting, (), use="refresh")
         return Issued(token, at, caller.who, refresh)
 

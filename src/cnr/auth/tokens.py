@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
-from cnr.auth.accounts import Accounts, Read
+from cnr.auth.accounts import Accounts, Expect, Read, require_version
 from cnr.domain.account import Right, Rights, ScopePath
 from cnr.domain.errors import AccountNotFound, StoreTrouble
 from cnr.store import keys, records
@@ -22,6 +22,7 @@ from cnr.store.update import DELETE, KEEP, Delete, Keep, Updater
 USED_S: Final = 600
 """How exact the time of the last use is: each server writes it down at most this often."""
 SHAPE: Final = re.compile(r"cnr_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_ID: Final = re.compile("[0-9a-f]{16}")
 _US: Final = 1_000_000
 _NOTED: Final = 10_000
 _PAGE: Final = 500
@@ -48,9 +49,18 @@ class Tokens:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def make(
-        self, name: str, scopes: Mapping[ScopePath, Rights], *, lifetime_s: int | None, created_by: str
+        self,
+        name: str,
+        scopes: Mapping[ScopePath, Rights],
+        *,
+        lifetime_s: int | None,
+        created_by: str,
+        owner: tuple[str, str] = ("", ""),
     ) -> tuple[str, str]:
-        """A new token's id, and the token. `lifetime_s` None: it does not expire."""
+        """A new token's id, and the token. `lifetime_s` None: it does not expire.
+
+        `owner`: name and `born` of the user whose rights bound the token's.
+        """
         token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
         now = self._clock()
         ordered: dict[ScopePath, tuple[Right, ...]] = {path: tuple(sorted(scopes[path])) for path in sorted(scopes)}
@@ -62,6 +72,8 @@ class Tokens:
             created_at=now,
             expires_at=0 if lifetime_s is None else now + lifetime_s * _US,
             created_by=created_by,
+            owner=owner[0],
+            owner_born=owner[1],
         )
         await self._updater.update(keys.token(token_id), TokenRecord, lambda _: record)
         return token_id, f"cnr_{token_id}_{secret}"
@@ -85,12 +97,20 @@ class Tokens:
             return None
         return found
 
-    async def remove(self, token_id: str) -> None:
-        """End a token, at once and everywhere. Raises AccountNotFound."""
+    async def find(self, token_id: str) -> TokenRecord | None:
+        """The record of a token, be it expired or not; None where there is none."""
+        found = await self._accounts.read(keys.token(token_id), TokenRecord) if _ID.fullmatch(token_id) else None
+        return None if found is None else found.record
+
+    async def remove(self, token_id: str, *, expect: Expect = None) -> None:
+        """End a token, at once and everywhere. Raises AccountNotFound, ChangedMeanwhile."""
+        if _ID.fullmatch(token_id) is None:
+            raise no_token()
 
         def change(before: TokenRecord | None) -> TokenRecord | Delete:
             if before is None:
-                raise AccountNotFound(f"there is no token {token_id}")
+                raise no_token()
+            require_version(before, expect)
             return DELETE
 
         await self._updater.update(keys.token(token_id), TokenRecord, change)
@@ -100,11 +120,11 @@ class Tokens:
 
         await self._updater.update(keys.token_use(token_id), TokenUse, forget, durable=False)
 
-    async def all(self) -> AsyncIterator[tuple[str, TokenRecord]]:
-        """All tokens, by id."""
-        after = ""
-        while page := await self._store.scan(keys.TOKENS, after=after, limit=_PAGE):
-            after = page[-1].key
+    async def all(self, *, after: str = "") -> AsyncIterator[tuple[str, TokenRecord]]:
+        """All tokens above the id `after`, by id."""
+        last = keys.token(after) if after else ""
+        while page := await self._store.scan(keys.TOKENS, after=last, limit=_PAGE):
+            last = page[-1].key
             for each in page:
                 record: TokenRecord = records.decode(TokenRecord, each.value)
                 yield each.key.removeprefix(keys.TOKENS), record
@@ -139,6 +159,11 @@ class Tokens:
         """Wait for what is being written."""
         if self._writing:
             await asyncio.wait(self._writing)
+
+
+def no_token() -> AccountNotFound:
+    """There is no such token, or none that the caller may know of."""
+    return AccountNotFound("there is no such token")
 
 
 def _hash(secret: str) -> bytes:

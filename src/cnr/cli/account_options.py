@@ -3,7 +3,6 @@
 import secrets
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -42,8 +41,6 @@ def new_password(*, from_stdin: bool) -> tuple[str, bool]:
     return secrets.token_urlsafe(18), True
 
 
-def shown_time(at_us: int | None) -> str:
-    """Microseconds UTC for people; a dash for never."""
-    if not at_us:
-        return "-"
-    return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M")
+def shown_time(moment: str | None) -> str:
+    """A moment of the API for people, to the minute; a dash for never."""
+    return moment[:16].replace("T", " ") if moment else "-"

@@ -26,7 +26,7 @@ def command(settings: Settings, reference: str, release: str | None, channel: st
     A channel that does not exist is created by --set-release, and goes with its last release.
     """
     wanted, name = _channel(reference_with(reference, release), channel)
-    with settings.connect(wanted.registry) as client:
+    with settings.connect(wanted.registry, wanted.package) as client:
         if verb is None:
             _show(settings, client, wanted, name)
         else:

@@ -3,12 +3,12 @@
 import click
 
 from cnr.cli.failures import INCOMPLETE, OK
-from cnr.cli.options import Settings, credentials, registry_options
+from cnr.cli.options import Settings, credentials, credentials_for, registry_options
 from cnr.cli.output import emit, note, printable
 from cnr.cli.progress import progress
-from cnr.client.authorizer import Credentials
 from cnr.client.copy_report import CopyReport, Item
 from cnr.client.copying import Copying, End, Protocol
+from cnr.client.credentials import Credentials
 from cnr.client.image_reference import ImageReference, parse_image
 from cnr.client.oci_copy import Options
 
@@ -57,7 +57,7 @@ def command(
         raise click.UsageError("--all copies whole repositories: give no tag, digest or platform with it")
     ends = (
         _end(settings, left, _source_credentials(left, right), source_protocol),
-        _end(settings, right, credentials(), target_protocol),
+        _end(settings, right, credentials_for(right.registry, right.repository), target_protocol),
     )
     with progress(f"copy {left.repository}") as shown:
         options = Options(jobs=jobs, referrers=referrers, platform=platform, progress=shown)
@@ -77,8 +77,9 @@ def _end(settings: Settings, reference: ImageReference, who: Credentials, protoc
 
 def _source_credentials(source: ImageReference, target: ImageReference) -> Credentials:
     """CNR_SOURCE_*; those of the target only where both are one registry, so that no stranger gets them."""
-    own = credentials("CNR_SOURCE")
-    return credentials() if own == Credentials() and source.registry == target.registry else own
+    if not credentials("CNR_SOURCE") and source.registry == target.registry:
+        return credentials_for(source.registry, source.repository)
+    return credentials_for(source.registry, source.repository, prefix="CNR_SOURCE")
 
 
 def _tell(item: Item) -> None:

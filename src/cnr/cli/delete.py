@@ -23,7 +23,7 @@ def command(settings: Settings, reference: str, release: str | None) -> None:
     exact = exact_release(wanted)
     if exact is None or not is_release(exact):
         raise click.UsageError("say exactly which release to delete, as in @1.2.3")
-    with settings.connect(wanted.registry) as client:
+    with settings.connect(wanted.registry, wanted.package) as client:
         format = settings.format or _only_format(client, wanted, exact)
         gone = client.delete(wanted.package, exact, format)
     answer = {**msgspec.to_builtins(gone), "media_type": format}

@@ -1,11 +1,13 @@
-"""`cnr grant`: who has which role where. Works on the store itself, beside a running server."""
+"""`cnr grant`: who has which role where, at a registry or on a store."""
 
 from typing import Any
 
 import click
+import msgspec
 
-from cnr.cli.account_options import Parsed
-from cnr.cli.store_options import STORE, on_store, store_options
+from cnr.cli.account_options import OUTPUT, Parsed
+from cnr.cli.administration import at, place_options
+from cnr.cli.output import emit, table
 from cnr.domain.account import ROLES, parse_path
 
 _KIND = click.argument("kind", type=click.Choice(["user", "group"]))
@@ -21,7 +23,7 @@ def command() -> None:
     reader      pulls
     writer      pulls and pushes, and changes channels
     maintainer  also deletes
-    admin       as maintainer, until accounts are administered over HTTP
+    admin       also gives roles, sets rules and ends tokens there
 
     A role holds for everything below its path. Repositories without a namespace are library/NAME.
     """
@@ -32,10 +34,10 @@ def command() -> None:
 @_NAME
 @_PATH
 @click.argument("role", type=click.Choice(list(ROLES)))
-@store_options(*STORE)
-def give(kind: Any, name: str, path: Any, role: Any, **flags: str | None) -> None:
+@place_options
+def give(kind: Any, name: str, path: Any, role: Any, **flags: Any) -> None:
     """Give a role, in the place of the one that there is at this path."""
-    on_store(flags, lambda control: control.accounts.grant(kind, name, path, role))
+    at(flags, lambda desk: desk.people.give(kind, name, path, role))
     click.echo(f"{name} is {role} of {path}.")
 
 
@@ -43,8 +45,19 @@ def give(kind: Any, name: str, path: Any, role: Any, **flags: str | None) -> Non
 @_KIND
 @_NAME
 @_PATH
-@store_options(*STORE)
-def take(kind: Any, name: str, path: Any, **flags: str | None) -> None:
+@place_options
+def take(kind: Any, name: str, path: Any, **flags: Any) -> None:
     """Take the role at a path."""
-    on_store(flags, lambda control: control.accounts.grant(kind, name, path, None))
+    at(flags, lambda desk: desk.people.take(kind, name, path))
     click.echo(f"{name} has no role of {path}.")
+
+
+@command.command("list")
+@click.argument("path", metavar="[NS[/NAME]]", type=Parsed("path", parse_path), required=False)
+@OUTPUT
+@place_options
+def show(path: Any, output: str, **flags: Any) -> None:
+    """List who has a role at a path or below it; without one, anywhere."""
+    found = at(flags, lambda desk: desk.people.roles(path))
+    rows = [[each.path, each.role, each.kind, each.name] for each in found]
+    emit(output, msgspec.to_builtins(found), lambda: table(["PATH", "ROLE", "", "NAME"], rows))

@@ -1,13 +1,13 @@
-"""`cnr group`: groups of users. Works on the store itself, beside a running server."""
+"""`cnr group`: groups of users, at a registry or on a store."""
 
 from typing import Any
 
 import click
+import msgspec
 
-from cnr.auth.access_control import AccessControl
 from cnr.cli.account_options import OUTPUT, Parsed
+from cnr.cli.administration import at, place_options
 from cnr.cli.output import emit, table
-from cnr.cli.store_options import STORE, on_store, store_options
 from cnr.domain.account import parse_group, parse_user
 
 _NAME = click.argument("name", metavar="GROUP", type=Parsed("group", parse_group))
@@ -21,51 +21,47 @@ def command() -> None:
 
 @command.command("add")
 @_NAME
-@store_options(*STORE)
-def add(name: Any, **flags: str | None) -> None:
+@place_options
+def add(name: Any, **flags: Any) -> None:
     """Make a group."""
-    on_store(flags, lambda control: control.accounts.add_group(name))
+    at(flags, lambda desk: desk.people.add_group(name))
     click.echo(f"Made the group {name}.")
 
 
 @command.command("remove")
 @_NAME
-@store_options(*STORE)
-def remove(name: Any, **flags: str | None) -> None:
+@place_options
+def remove(name: Any, **flags: Any) -> None:
     """Remove a group, with all roles. Its members lose them at once."""
-    on_store(flags, lambda control: control.accounts.remove_group(name))
+    at(flags, lambda desk: desk.people.remove_group(name))
     click.echo(f"Removed the group {name}.")
 
 
 @command.command("join")
 @_NAME
 @_USER
-@store_options(*STORE)
-def join(name: Any, user: Any, **flags: str | None) -> None:
+@place_options
+def join(name: Any, user: Any, **flags: Any) -> None:
     """Put a user into a group."""
-    on_store(flags, lambda control: control.accounts.join(user, name))
+    at(flags, lambda desk: desk.people.join(name, user))
     click.echo(f"{user} is in {name}.")
 
 
 @command.command("leave")
 @_NAME
 @_USER
-@store_options(*STORE)
-def leave(name: Any, user: Any, **flags: str | None) -> None:
+@place_options
+def leave(name: Any, user: Any, **flags: Any) -> None:
     """Take a user out of a group."""
-    on_store(flags, lambda control: control.accounts.leave(user, name))
+    at(flags, lambda desk: desk.people.leave(name, user))
     click.echo(f"{user} is not in {name}.")
 
 
 @command.command("list")
 @OUTPUT
-@store_options(*STORE)
-def show(output: str, **flags: str | None) -> None:
+@place_options
+def show(output: str, **flags: Any) -> None:
     """List groups and their roles."""
-
-    async def work(control: AccessControl) -> list[dict[str, Any]]:
-        return [{"name": name, "roles": dict(group.grants)} async for name, group in control.accounts.groups()]
-
-    found = on_store(flags, work)
-    rows = [[each["name"], ", ".join(f"{role} of {path}" for path, role in each["roles"].items())] for each in found]
-    emit(output, found, lambda: table(["GROUP", "ROLES"], rows))
+    found = at(flags, lambda desk: desk.people.groups())
+    rows = [[each.name, ", ".join(f"{role} of {path}" for path, role in each.roles.items())] for each in found]
+    emit(output, msgspec.to_builtins(found), lambda: table(["GROUP", "ROLES"], rows))

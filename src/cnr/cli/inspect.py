@@ -27,7 +27,10 @@ def command(settings: Settings, reference: str, release: str | None, tree: bool,
     if tree and path is not None:
         raise click.UsageError("choose one of --tree and --file")
     wanted = reference_with(reference, release)
-    with settings.connect(wanted.registry) as client, tempfile.TemporaryDirectory(prefix="cnr-") as folder:
+    with (
+        settings.connect(wanted.registry, wanted.package) as client,
+        tempfile.TemporaryDirectory(prefix="cnr-") as folder,
+    ):
         content = locate(client, wanted, settings.format)
         archive = Path(folder) / "archive"
         with progress(f"pull {content.package}") as shown:

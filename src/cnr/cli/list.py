@@ -20,7 +20,7 @@ def command(settings: Settings, where: str, organization: str | None, search: st
     registry, namespace = parse_namespace(where)
     if namespace and organization and namespace != organization:
         raise click.UsageError("give the namespace once: behind the host or with --organization")
-    with settings.connect(registry) as client:
+    with settings.connect(registry, namespace or organization or "") as client:
         items = client.packages(namespace=namespace or organization, query=search, format=settings.format, user=user)
     emit(settings.output, msgspec.to_builtins(items), lambda: packages_table(items, str(registry)))
 

@@ -26,6 +26,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "tag": ("tag", "Show, set and delete tags."),
     "manifest": ("manifest", "Show, push and delete manifests."),
     "referrers": ("referrers", "Show signatures and whatever else refers to a manifest."),
+    "login": ("login", "Log in to a registry."),
+    "logout": ("logout", "Forget the login to a registry."),
     "version": ("version", "Show the versions of client and server."),
     "serve": ("serve", "Run a registry."),
     "import": ("import_", "Take over the packages of an old server."),

@@ -30,7 +30,7 @@ def command() -> None:
 def show(settings: Settings, reference: str, raw: bool) -> None:
     """Show a manifest: what it is, and what it names. `--output json` prints all of its fields."""
     wanted = parse_image(reference)
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         fetched = client.manifest(wanted.repository, wanted.manifest)
     if raw:
         write_file(fetched.data)
@@ -76,7 +76,7 @@ def _contents(fetched: Fetched) -> str:
 def digest(settings: Settings, reference: str) -> None:
     """Print the digest that a tag points at."""
     wanted = parse_image(reference)
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         found = client.digest(wanted.repository, wanted.manifest)
     if found is None:
         raise NotFound(f"{wanted.place} has no manifest {wanted.manifest}", status=404)
@@ -95,7 +95,7 @@ def push(settings: Settings, file: str, reference: str, kind: str | None) -> Non
     """
     wanted = parse_image(reference)
     fetched = _read(file, kind, wanted.digest)
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         push_by_digest(client, wanted.repository, fetched)
         if wanted.tag is not None:
             client.put_manifest(wanted.repository, wanted.tag, fetched.data, fetched.media_type)
@@ -120,7 +120,7 @@ def _read(file: str, kind: str | None, digest: Digest | None) -> Fetched:
 def rm(settings: Settings, reference: str) -> None:
     """Delete a manifest, and with it every tag that points at it."""
     wanted = parse_image(reference)
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         client.delete_manifest(wanted.repository, _exact(wanted))
     answer = {"repository": wanted.repository, "digest": wanted.digest, "status": "deleted"}
     emit(settings.output, answer, lambda: f"{wanted.place}@{wanted.digest} deleted")

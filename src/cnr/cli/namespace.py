@@ -1,20 +1,20 @@
-"""`cnr namespace`: the rules of a namespace or a repository. Works on the store itself, beside a running server."""
+"""`cnr namespace`: the rules of a namespace or a repository, at a registry or on a store."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, get_args
 
 import click
-from msgspec.structs import replace
+import msgspec
 
+from cnr.cli.administration import at, place_options
 from cnr.cli.output import emit, table
-from cnr.cli.store_options import STORE, load, store_options, with_registry
+from cnr.domain.errors import BadInput
 from cnr.domain.names import parse_repository
-from cnr.domain.policy import IMMUTABILITIES, VISIBILITIES, Policy
-from cnr.registry.registry import Registry
+from cnr.domain.policy import IMMUTABILITIES, VISIBILITIES
+from cnr.domain.rulebook import RULES, Deleting, RuleChanges, Rules, Writing
 from cnr.settings import types
-from cnr.store.records import PolicyRecord
 
-_FIELDS: Final = ("immutability", "force", "untagged_after", "visibility")
+Command = TypeVar("Command", bound=Callable[..., Any])
 _OUTPUT = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the rules."
 )
@@ -47,6 +47,24 @@ class Age(click.ParamType[int | str]):
             self.fail(f"{value!r}: use a number of seconds, 12h, 30d or never", param, ctx)
 
 
+class RoleOf(click.ParamType[tuple[str, str]]):
+    """A channel or pattern, and the least role that may move it: `stable:maintainer`, `*:writer`."""
+
+    name = "rule"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises click.BadParameter."""
+        pattern, colon, role = str(value).partition(":")
+        if not colon or role not in get_args(Writing):
+            self.fail(f"{value!r}: use CHANNEL:ROLE, the role being {', '.join(get_args(Writing))}", param, ctx)
+        return pattern, role
+
+
+def _role(deed: str, roles: Any) -> Callable[[Command], Command]:
+    """The option that says who does something."""
+    return click.option(f"--{deed}-role", type=click.Choice(get_args(roles)), help=f"The least role that may {deed}.")
+
+
 @click.group("namespace")
 def command() -> None:
     """Show and set the rules of a namespace or a repository.
@@ -59,15 +77,11 @@ def command() -> None:
 @command.command("show")
 @click.argument("path", metavar="NS[/NAME]", type=Path())
 @_OUTPUT
-@store_options(*STORE)
-def show(path: str, output: str, **flags: str | None) -> None:
+@place_options
+def show(path: Any, output: str, **flags: Any) -> None:
     """Show the rules, and which of them are set for exactly this namespace or repository."""
-
-    async def work(registry: Registry) -> dict[str, Any]:
-        return _rules(path, await registry.policies.at(path), await registry.policies.own(path))
-
-    found = with_registry(load(flags), work)
-    emit(output, found, lambda: _text(found))
+    found = at(flags, lambda desk: desk.rulebook.rules(path))
+    emit(output, msgspec.to_builtins(found), lambda: _text(found))
 
 
 @command.command("set")
@@ -81,23 +95,34 @@ def show(path: str, output: str, **flags: str | None) -> None:
     help="Collect what clients pushed and no tag names after so many seconds (or 12h, 30d); never: keep it.",
 )
 @click.option("--visibility", type=click.Choice(VISIBILITIES), help="Who may pull: anybody, or who has a right to.")
+@_role("push", Writing)
+@_role("force", Writing)
+@_role("yank", Writing)
+@_role("delete", Deleting)
+@click.option(
+    "--channel",
+    "channels",
+    metavar="CHANNEL:ROLE",
+    type=RoleOf(),
+    multiple=True,
+    help="The least role that may move a channel, or those whose names begin so (rc*:writer); may be repeated.",
+)
+@click.option("--format", "formats", metavar="FORMAT", multiple=True, help="A format that may be pushed; repeatable.")
 @click.option(
     "--unset",
-    type=click.Choice([field.replace("_", "-") for field in _FIELDS]),
+    type=click.Choice([field.replace("_", "-") for field in RULES]),
     multiple=True,
     help="Take a rule back; may be repeated.",
 )
 @_OUTPUT
-@store_options(*STORE)
+@place_options
 def set_rules(
-    path: str,
-    immutability: Any,
-    force: bool | None,
-    untagged_after: Any,
-    visibility: Any,
+    path: Any,
     unset: tuple[str, ...],
     output: str,
-    **flags: str | None,
+    channels: tuple[tuple[str, str], ...],
+    formats: tuple[str, ...],
+    **flags: Any,
 ) -> None:
     """Set rules. Servers on the store keep them from the next push on.
 
@@ -106,54 +131,42 @@ def set_rules(
     strict    nor by that; a deleted release comes back as it was or not at all
     none      any tag may be moved over OCI
     """
-    given = {
-        "immutability": immutability,
-        "force": force,
-        "untagged_after": untagged_after,
-        "visibility": visibility,
-    }
+    given = {field: flags.pop(field, None) for field in RULES}
+    given |= {"channels": dict(channels) or None, "formats": list(formats) or None}
     wanted = {field: value for field, value in given.items() if value is not None}
     taken = {field.replace("-", "_"): None for field in unset}
     if both := wanted.keys() & taken.keys():
         raise click.UsageError(f"--unset {min(both).replace('_', '-')} contradicts the value that is given for it")
     if not wanted and not taken:
-        raise click.UsageError(
-            "there is nothing to set: give --immutability, --force, --untagged-after, --visibility or --unset"
-        )
-
-    async def work(registry: Registry) -> dict[str, Any]:
-        def change(before: PolicyRecord) -> PolicyRecord:
-            return replace(before, **wanted, **taken)
-
-        await registry.policies.change(path, change)
-        return _rules(path, await registry.policies.at(path), await registry.policies.own(path))
-
-    found = with_registry(load(flags), work)
-    emit(output, found, lambda: _text(found))
+        raise click.UsageError("there is nothing to set: give a rule, or --unset (see --help)")
+    try:
+        changes = msgspec.convert(wanted | taken, RuleChanges).values()
+    except BadInput as exc:
+        raise click.UsageError(exc.message) from None
+    found = at(flags, lambda desk: desk.rulebook.set_rules(path, changes))
+    emit(output, msgspec.to_builtins(found), lambda: _text(found))
 
 
-def _rules(path: str, policy: Policy, own: PolicyRecord) -> dict[str, Any]:
-    """As JSON; `untagged_after` in seconds, null for never. `set` are those of exactly this path."""
-    after = policy.untagged_after
-    return {
-        "path": path,
-        "immutability": policy.immutability,
-        "force": policy.may_force,
-        "untagged_after": None if after is None else int(after.total_seconds()),
-        "visibility": policy.visibility,
-        "set": {field: getattr(own, field) for field in _FIELDS if getattr(own, field) is not None},
-    }
-
-
-def _text(rules: Mapping[str, Any]) -> str:
-    shown = {
-        "immutability": rules["immutability"],
-        "force": "allowed" if rules["force"] else "not allowed",
-        "untagged_after": "never" if rules["untagged_after"] is None else f"{rules['untagged_after']} s",
-    }
-    shown["visibility"] = rules["visibility"]
+def _text(rules: Rules) -> str:
     rows = [
-        [field.replace("_", "-"), value, "set here" if field in rules["set"] else "from above"]
-        for field, value in shown.items()
+        [
+            field.replace("_", "-"),
+            _shown(field, getattr(rules, field)),
+            "set here" if field in rules.set else "from above",
+        ]
+        for field in RULES
     ]
-    return table(["RULE", str(rules["path"]), ""], rows)
+    return table(["RULE", rules.path, ""], rows)
+
+
+def _shown(field: str, value: Any) -> str:
+    match field, value:
+        case "force", bool():
+            return "allowed" if value else "not allowed"
+        case "untagged_after", _:
+            return "never" if value is None else f"{value} s"
+        case "channels", dict():
+            return " ".join(f"{pattern}:{role}" for pattern, role in value.items()) or "-"
+        case "formats", _:
+            return "all" if value is None else " ".join(value) or "none"
+    return str(value)

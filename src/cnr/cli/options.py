@@ -9,8 +9,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import click
 
-from cnr.client.authorizer import Credentials, check_header
+from cnr.cli.output import note
+from cnr.client.authorizer import check_header
 from cnr.client.cnr import ANY_FORMAT, CnrClient
+from cnr.client.credential_sources import CredentialSources, docker_files, own_logins
+from cnr.client.credentials import Credentials
 from cnr.client.errors import InvalidReference
 from cnr.client.oci import OciClient
 from cnr.client.reference import AtRelease, Reference, RegistryAddress, parse_reference, parse_selector
@@ -32,13 +35,14 @@ class Settings:
     format: str | None
     output: str
 
-    def connect(self, registry: RegistryAddress) -> CnrClient:
-        """A client for `registry`, with the credentials and the path prefix of the environment."""
-        return CnrClient(self.connection(registry, credentials()))
+    def connect(self, registry: RegistryAddress, path: object = "") -> CnrClient:
+        """A client for `registry`, as who one is there for `path`, and with the path prefix of the environment."""
+        who = credentials_for(registry, path)
+        return CnrClient(self.connection(registry, who), who)
 
-    def connect_oci(self, registry: RegistryAddress) -> OciClient:
-        """A client for the OCI API of `registry`, with the credentials of the environment."""
-        who = credentials()
+    def connect_oci(self, registry: RegistryAddress, path: object = "") -> OciClient:
+        """A client for the OCI API of `registry`, as who one is there for `path`."""
+        who = credentials_for(registry, path)
         return OciClient(self.connection(registry, who), who)
 
     def connection(self, registry: RegistryAddress, who: Credentials) -> Connection:
@@ -51,6 +55,18 @@ class Settings:
             insecure=self.insecure,
             cacert=self.cacert,
         )
+
+
+def credentials_for(registry: RegistryAddress, path: object = "", *, prefix: str = "CNR") -> Credentials:
+    """Who one is at `registry`, for the repository or namespace `path`: by the environment, else by what logins left.
+
+    Nothing is asked that keeps passwords, neither file, keyring nor helper, where the environment says it.
+    """
+    given = credentials(prefix)
+    if given:
+        return given
+    files = docker_files(os.environ, Path.home(), os.geteuid())
+    return CredentialSources(own_logins(), files, note).find(registry, str(path))
 
 
 def credentials(prefix: str = "CNR") -> Credentials:

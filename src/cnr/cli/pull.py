@@ -29,7 +29,7 @@ def command(settings: Settings, reference: str, release: str | None, dest: Path,
     Size and digest are checked first; a download that fails leaves nothing behind.
     """
     wanted = reference_with(reference, release)
-    with settings.connect(wanted.registry) as client:
+    with settings.connect(wanted.registry, wanted.package) as client:
         content = locate(client, wanted, settings.format)
         path = dest / (content.file_stem + (".tar.gz" if tarball else ""))
         check_free(path, force=force or tarball)

@@ -62,7 +62,7 @@ def command(
     target = _completed(parse_target(words[-1]), namespace=namespace, release=release)
     identity = _identity(source, settings.format)
     publication = _publication(target, identity, source)
-    with settings.connect(publication.registry) as client:
+    with settings.connect(publication.registry, publication.package) as client:
         pushed = _push(client, source, identity, publication, force=force, tolerant=channel is not None)
         current = client.add_to_channel(publication.package, channel, publication.release).name if channel else None
     _say(settings, publication, pushed=pushed, channel=current)

@@ -30,7 +30,7 @@ def command(settings: Settings, reference: str, artifact_type: str | None, tree:
     if tree and artifact_type is not None:
         raise click.UsageError("choose one of --tree and --artifact-type")
     wanted = parse_image(reference)
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         subject = _subject(client, wanted)
         if tree:
             nodes = _nodes(client, wanted, subject, {subject}, 0)

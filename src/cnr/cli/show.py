@@ -23,7 +23,7 @@ _SHORT_DIGEST = 12
 def command(settings: Settings, reference: str, release: str | None, wide: bool) -> None:
     """Show a package's releases and formats, or only those that the reference selects."""
     wanted = reference_with(reference, release)
-    with settings.connect(wanted.registry) as client:
+    with settings.connect(wanted.registry, wanted.package) as client:
         found = _manifests(client, wanted, settings.format)
     emit(settings.output, msgspec.to_builtins(found), lambda: _table(found, wide=wide))
 

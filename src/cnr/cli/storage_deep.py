@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from cnr.config import Config
 from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.check_report import KEPT, RULES, CheckReport, Finding
 from cnr.registry.check_views import bring_together
-from cnr.registry.deep_check import DeepCheck
+from cnr.registry.deep_check import PAUSE_S, DeepCheck
 from cnr.store.base import StoreRefused
 from cnr.store.open import Stores
 from cnr.store.views_compare import copy_views, differences
@@ -30,7 +29,7 @@ SHOWN: Final = 20
 def run(config: Config, output: str, jobs: int) -> None:
     """Check, print what was found, and end with DAMAGED where something is lost or wrong."""
     try:
-        report = asyncio.run(_checked(config, jobs))
+        report = asyncio.run(checked(config, jobs=jobs))
     except StoreRefused as exc:
         raise click.ClickException(str(exc)) from None
     emit(output, report.as_json(), lambda: summary(report))
@@ -38,24 +37,20 @@ def run(config: Config, output: str, jobs: int) -> None:
         raise click.exceptions.Exit(DAMAGED)
 
 
-async def _checked(config: Config, jobs: int) -> CheckReport:
+async def checked(config: Config, *, jobs: int, pause_s: float = PAUSE_S) -> CheckReport:
+    """What is found in the store of `config`, and in the views of its folder. Raises as open_stores does."""
     with ThreadPoolExecutor(max(POOL_THREADS, 2 * jobs), thread_name_prefix="cnr") as pool:
         stores = await open_stores(config, pool, own_only=True)
         try:
             with progress("Checking") as begin:
-                report = await check(stores, config, pool=pool, jobs=jobs, passed=begin(None))
+                check = DeepCheck(
+                    stores.records, stores.blobs, pool=pool, jobs=jobs, pause_s=pause_s, passed=begin(None)
+                )
+                report = await check.run()
+            with tempfile.TemporaryDirectory(prefix="cnr-check-") as folder:
+                await _views(report, stores, config, Path(folder))
         finally:
             await stores.close()
-    return report
-
-
-async def check(
-    stores: Stores, config: Config, *, pool: ThreadPoolExecutor, jobs: int = 4, passed: Callable[[int], None]
-) -> CheckReport:
-    """What is found in open stores, and in the views of the folder of `config`."""
-    report = await DeepCheck(stores.records, stores.blobs, pool=pool, jobs=jobs, passed=passed).run()
-    with tempfile.TemporaryDirectory(prefix="cnr-check-") as folder:
-        await _views(report, stores, config, Path(folder))
     return report
 
 

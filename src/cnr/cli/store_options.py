@@ -8,8 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from cnr.app import POOL_THREADS, access_control, open_registry, open_stores
-from cnr.auth.access_control import AccessControl
+from cnr.app import POOL_THREADS, open_registry, open_stores
 from cnr.cli.audited import audited
 from cnr.config import Config, table
 from cnr.registry.registry import Registry
@@ -48,19 +47,6 @@ def load(flags: Mapping[str, Any]) -> Config:
         return Config.load(os.environ, flags)
     except ConfigError as exc:
         raise click.ClickException(str(exc)) from None
-
-
-def on_store(flags: Mapping[str, Any], work: Callable[[AccessControl], Awaitable[T]]) -> T:
-    """What `work` returns for the accounts of the store that flags and environment name. Raises as with_registry."""
-
-    async def run(registry: Registry) -> T:
-        control = access_control(registry)
-        try:
-            return await work(control)
-        finally:
-            await control.close()
-
-    return with_registry(load(flags), run)
 
 
 def with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:

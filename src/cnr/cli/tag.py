@@ -25,7 +25,7 @@ def ls(settings: Settings, reference: str) -> None:
     wanted = parse_image(reference)
     if wanted.selector is not None:
         raise click.UsageError("give the repository alone, without a tag or digest")
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         tags = list(client.tags(wanted.repository))
     answer = {"repository": wanted.repository, "tags": tags}
     emit(settings.output, answer, lambda: "\n".join(printable(tag) for tag in tags))
@@ -42,7 +42,7 @@ def set_(settings: Settings, reference: str, tags: tuple[str, ...]) -> None:
     """
     wanted = parse_image(reference)
     names = [_tag(text) for text in tags]
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         fetched = client.manifest(wanted.repository, wanted.manifest)
         for name in names:
             _point(client, wanted.repository, name, fetched)
@@ -69,7 +69,7 @@ def rm(settings: Settings, reference: str) -> None:
     wanted = parse_image(reference)
     if wanted.tag is None or wanted.digest is not None:
         raise click.UsageError("say which tag to delete, as in HOST/REPOSITORY:TAG")
-    with settings.connect_oci(wanted.registry) as client:
+    with settings.connect_oci(wanted.registry, wanted.repository) as client:
         client.delete_manifest(wanted.repository, wanted.tag)
     answer = {"repository": wanted.repository, "tag": wanted.tag, "status": "deleted"}
     emit(settings.output, answer, lambda: f"{wanted} deleted")

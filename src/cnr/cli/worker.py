@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ from cnr.cli.listening import BACKLOG
 from cnr.cli.prefork import READY, Report
 from cnr.config import Config
 from cnr.http.application import Served
+from cnr.http.gate import Gate
 from cnr.http.tls import HANDSHAKE_S, Certificate, CertificateRefused
 from cnr.http.trailers import TrailersIgnored
 from cnr.settings.setting import ConfigError
@@ -30,7 +32,6 @@ LAST_WORD_S: Final = 0.5
 """Seconds for what the grace has cut off to say so to its client and in the log; after them it is cut off again."""
 LAST_S: Final = 9.5
 """Seconds after which a worker that was told to stop ends in any case, also without a parent to kill it."""
-KEEP_ALIVE_S: Final = 75
 SHUTDOWN_S: Final = 2.0
 """Seconds that a client has to agree to the end of a TLS connection."""
 
@@ -41,6 +42,10 @@ class _Loop(uvloop.Loop):
         if kwargs.get("ssl") is not None:
             kwargs |= {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": SHUTDOWN_S}
         return await super().create_server(*args, **kwargs)
+
+
+FILES_RESERVED: Final = 256
+"""Open files of a worker that are not connections: the store's, those being read and spooled."""
 
 
 class _Server(uvicorn.Server):
@@ -136,7 +141,7 @@ def settings(config: Config, app: Served) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http=TrailersIgnored,
+        http=_protocol(config),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -145,9 +150,31 @@ def settings(config: Config, app: Served) -> uvicorn.Config:
         date_header=True,
         proxy_headers=False,  # cnr.http.proxies
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=config.keep_alive_timeout,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+def _protocol(config: Config) -> type[TrailersIgnored]:
+    """The protocol with this server's bounds; its connections are counted together."""
+    files = _open_files(config.max_connections + FILES_RESERVED)
+    gate = Gate(
+        total=min(config.max_connections, max(files - FILES_RESERVED, 1)),
+        per_address=config.max_connections_per_address,
+        trusted=config.trusted_proxies,
+    )
+    own = {"head_s": config.header_timeout, "stall_s": config.write_timeout, "gate": gate}
+    return type("LimitedProtocol", (TrailersIgnored,), own)
+
+
+def _open_files(wanted: int) -> int:
+    """How many files this process may open: `wanted`, if it may allow itself as many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft != unlimited and soft < wanted:
+        soft = wanted if hard == unlimited else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == unlimited else soft
 
 
 def _log_to_stderr(level: str) -> None:

@@ -24,7 +24,7 @@ def command(settings: Settings, reference: str, release: str | None, reason: str
     exact = exact_release(wanted)
     if exact is None or not is_release(exact):
         raise click.UsageError("say exactly which release, as in @1.2.3")
-    with settings.connect(wanted.registry) as client:
+    with settings.connect(wanted.registry, wanted.package) as client:
         found = client.restore(wanted.package, exact) if undo else client.yank(wanted.package, exact, reason)
     emit(settings.output, msgspec.to_builtins(found), lambda: _line(found))
 

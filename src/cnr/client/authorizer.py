@@ -1,18 +1,18 @@
 """The Authorization header of each request, by what the registry asks for: nothing, Basic, or a bearer token.
 
-Source: RFC 7617; distribution's token specification ("Token Authentication Specification", GET).
+Source: RFC 7617; distribution's token specifications ("Token Authentication", "OAuth2 Token Authentication").
 """
 
-import base64
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 
 import httpx
 import msgspec
 
 from cnr.client.challenge import Challenge, may_have_credentials, parse_challenge, token_address
+from cnr.client.credentials import NOBODY, Credentials, Unshown
 from cnr.client.errors import BadAnswer, ClientError, NotAllowed, Unreachable
 from cnr.client.reference import RegistryAddress
 from cnr.client.transport import RETRIED_STATUSES, reaching, read_body, retry_after
@@ -24,23 +24,7 @@ _EARLY_S = 10
 """A token is not used in its last seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A user's name and password for one registry; or `fixed`, an Authorization header as it is."""
-
-    username: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    fixed: str | None = field(default=None, repr=False)
-
-    @property
-    def basic(self) -> str | None:
-        """The header of HTTP Basic; None without a name or password."""
-        if not self.username and not self.password:
-            return None
-        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-
-
-class _TokenAnswer(msgspec.Struct):
+class _TokenAnswer(Unshown):
     token: str = ""
     access_token: str = ""
     expires_in: float | None = None
@@ -54,15 +38,20 @@ class Authorizer:
         registry: RegistryAddress,
         http: httpx.Client,
         credentials: Credentials,
+        *,
+        insecure: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._http = http
         self._credentials = credentials
+        self._insecure = insecure
         self._clock = clock
         self._lock = threading.Lock()
         self._basic = False
         self._tokens: dict[str, tuple[str, float]] = {}
+        self.withheld_from: str | None = None
+        """A token server to which the registry sent us, and which may not have the credentials."""
 
     def header(self, scope: str) -> str | None:
         """The header for a request of this scope, as far as it is known what the registry wants."""
@@ -93,21 +82,37 @@ class Authorizer:
         return True
 
     def _fetch(self, challenge: Challenge, scope: str) -> tuple[str, float]:
-        url = token_address(challenge, self._registry)
+        url = token_address(challenge, self._registry, insecure=self._insecure)
         scopes = (challenge.scope or scope).split()
-        service = [("service", challenge.service)] if challenge.service else []
-        query = httpx.QueryParams([*url.params.multi_items(), *service, *(("scope", each) for each in scopes)])
-        headers = {}
-        if self._credentials.basic and may_have_credentials(url.host, self._registry):
-            headers["Authorization"] = self._credentials.basic
-        with reaching(self._registry), self._http.stream("GET", url, params=query, headers=headers) as response:
+        with reaching(self._registry), self._asked(url, challenge.service, scopes) as response:
             return self._token(response, url.host)
+
+    def _asked(self, url: httpx.URL, service: str | None, scopes: list[str]) -> AbstractContextManager[httpx.Response]:
+        """The answer of the token server. Source: distribution's two token specifications: GET, and OAuth2's POST."""
+        who = self._credentials
+        if who and not may_have_credentials(url.host, self._registry):
+            self.withheld_from = url.host
+            who = NOBODY
+        named = [("service", service)] if service else []
+        if who.identity_token:
+            form = {"grant_type": "refresh_token", "client_id": "cnr", "refresh_token": who.identity_token}
+            form |= dict(named) | ({"scope": " ".join(scopes)} if scopes else {})
+            return self._http.stream("POST", url, data=form)
+        query = httpx.QueryParams([*url.params.multi_items(), *named, *(("scope", each) for each in scopes)])
+        headers = {"Authorization": who.basic} if who.basic else {}
+        return self._http.stream("GET", url, params=query, headers=headers)
+
+    def _why_not(self, host: str) -> str:
+        if self.withheld_from:
+            return f"{host} is of another domain, so that the password was not shown to it"
+        if self._credentials.identity_token:
+            return "the token that was kept is not valid any more: log in again"
+        return "the name or password is wrong" if self._credentials.basic else "a name and password are needed"
 
     def _token(self, response: httpx.Response, host: str) -> tuple[str, float]:
         status = response.status_code
-        if status in (401, 403):
-            who = "the name or password is wrong" if self._credentials.basic else "a name and password are needed"
-            raise NotAllowed(f"{host} gives no token for {self._registry}: {who}", status=status)
+        if status in (401, 403) or (status == 400 and self._credentials.identity_token):
+            raise NotAllowed(f"{host} gives no token for {self._registry}: {self._why_not(host)}", status=status)
         if status in RETRIED_STATUSES:
             raise Unreachable(f"{host} gives no token now ({status})", retry_after=retry_after(response))
         try:

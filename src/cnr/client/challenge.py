@@ -55,23 +55,35 @@ def _challenges(line: str) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
-def token_address(challenge: Challenge, registry: RegistryAddress) -> httpx.URL:
-    """Where the token is to be had: by https, or on this machine where the registry is too. Raises BadAnswer."""
+def token_address(challenge: Challenge, registry: RegistryAddress, *, insecure: bool = False) -> httpx.URL:
+    """Where the token is to be had. Raises BadAnswer.
+
+    By https, or on this machine where the registry is too; with `insecure` by http at a registry that is itself
+    reached so, which then has its own password in the clear, as with Basic.
+    """
     try:
         url = httpx.URL(challenge.realm)
     except httpx.InvalidURL:
         url = httpx.URL("")
     local = is_local(url.host)
-    if url.userinfo or not url.host or (url.scheme, local) not in (("https", False), ("http", True), ("https", True)):
+    known = (url.scheme, local) in (("https", False), ("http", True), ("https", True))
+    same = insecure and url.scheme == registry.scheme == "http" and _bare(registry) == url.host.lower()
+    if url.userinfo or not url.host or not (known or same):
         raise BadAnswer(f"{registry} sends for a token to {challenge.realm[:200]!a}, which is no https address")
     if local and not registry.is_loopback:
         raise BadAnswer(f"{registry} sends for a token to an address of this machine or its network's own: {url.host}")
+    if url.scheme == "http" and registry.scheme == "https":
+        raise BadAnswer(f"{registry} sends from https to http for a token, which is refused")
     return url
+
+
+def _bare(registry: RegistryAddress) -> str:
+    return registry.host.strip("[]")
 
 
 def may_have_credentials(host: str, registry: RegistryAddress) -> bool:
     """Whether the password for `registry` may go to `host`: itself, or a neighbour in a domain below the top one."""
-    host, own = host.lower(), registry.host.strip("[]")
+    host, own = host.lower(), _bare(registry)
     if host == own or (is_local(host) and registry.is_loopback):
         return True
     if _address(host) or _address(own):

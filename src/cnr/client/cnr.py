@@ -7,7 +7,10 @@ from urllib.parse import quote
 
 import httpx
 
-from cnr.client.errors import Damaged, NotFound
+from cnr.client.challenge import is_local
+from cnr.client.cnr_bearer import CnrBearer
+from cnr.client.credentials import NOBODY, Credentials
+from cnr.client.errors import BadAnswer, Damaged, NotFound
 from cnr.client.messages import Channel, Gone, Manifest, PackageItem, SearchItem, Yanked
 from cnr.client.push_body import PushBody
 from cnr.client.transport import Connection, decode, fail, reaching
@@ -36,9 +39,14 @@ class CnrClient:
     or use it as a context manager. Not for several threads at once. Source: contracts/cnr.md section 2.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, who: Credentials = NOBODY) -> None:
+        """`who` is asked for where `connection` has no token: somebody with an identity token."""
         self.registry = connection.registry
         self._http = connection.open()
+        self._http.event_hooks = {"request": [self._refuse_local]}
+        self._bearer = CnrBearer(connection, who) if who.identity_token else None
+        if self._bearer is not None:
+            self._http.auth = self._bearer
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +57,13 @@ class CnrClient:
     def close(self) -> None:
         """Closes the connections."""
         self._http.close()
+        if self._bearer is not None:
+            self._bearer.close()
+
+    def _refuse_local(self, request: httpx.Request) -> None:
+        """Called before each request, those after a redirect included: httpx takes the header off at another host."""
+        if is_local(request.url.host) and not self.registry.is_loopback:
+            raise BadAnswer(f"{self.registry} redirects to an address of this machine or its network's own")
 
     def version(self) -> dict[str, Any]:
         """The server's versions by name, such as `cnr-api`."""

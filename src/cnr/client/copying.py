@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cnr.client.authorizer import Credentials
 from cnr.client.cnr import CnrClient
 from cnr.client.cnr_side import CnrSide
 from cnr.client.cnr_to_oci import CnrToOci
 from cnr.client.copy_report import CopyReport, Item
 from cnr.client.copy_routes import CnrToCnr, FromCnr, OciToOci, Route, Step, ToCnr
+from cnr.client.credentials import Credentials
 from cnr.client.errors import BadAnswer, ClientError, InvalidReference, Refusal, Unreachable
 from cnr.client.image_reference import ImageReference
 from cnr.client.oci import OciClient
@@ -102,7 +102,7 @@ class _Opened:
         self.end = end
         self.patience = Patience()
         self.oci = stack.enter_context(OciClient(end.connection, end.credentials, self.patience))
-        self.cnr = stack.enter_context(CnrClient(end.connection))
+        self.cnr = stack.enter_context(CnrClient(end.connection, end.credentials))
         self.speaks: set[Protocol] = set()
 
     def ask(self) -> set[Protocol]:

@@ -9,6 +9,10 @@ ClientError
 ├── Damaged              the bytes that came do not have the size or digest that was promised
 ├── UnsafeArchive        an archive that would write outside its folder, or that is beyond the limits
 ├── AlreadyHere          the place to write to is taken
+├── NotLoggedIn          there is no login to forget
+├── NoKeyring            no keyring that keeps secrets, or it keeps them back
+├── HelperFailed         a credential helper that is not there or does not work
+├── UnusableConfig       a file of docker's that cannot be read
 └── Refusal              the registry's own error: `status`, `code`, `message`, `details`
     ├── NotFound           404
     ├── Exists             409
@@ -61,6 +65,22 @@ class UnsafeArchive(ClientError):
 
 class AlreadyHere(ClientError):
     """The file or folder to write exists."""
+
+
+class NotLoggedIn(ClientError):
+    """There is no login to this registry."""
+
+
+class NoKeyring(ClientError):
+    """There is no keyring, or it does not answer, or it says no."""
+
+
+class HelperFailed(ClientError):
+    """A credential helper is not there, or does something else. The text repeats nothing secret that it printed."""
+
+
+class UnusableConfig(ClientError):
+    """A file in docker's form cannot be read. The text repeats nothing of it but a registry's name."""
 
 
 class Refusal(ClientError):

@@ -77,6 +77,11 @@ def read_tag(text: str) -> Tag:
     return parse_tag(text.replace("+", "_"))
 
 
+def behind_hub(registry: RegistryAddress) -> RegistryAddress:
+    """The registry that is meant: for names of docker.io the one behind it."""
+    return _DOCKER_HUB_API if registry.host in _DOCKER_HUB else registry
+
+
 def _on_hub(reference: ImageReference) -> ImageReference:
     if reference.registry.host not in _DOCKER_HUB:
         return reference

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from cnr.client.authorizer import Credentials
+from cnr.client.credentials import Credentials
 from cnr.client.errors import BadAnswer, NotAllowed, NotFound, Refusal
 from cnr.client.oci_manifest import ACCEPTED, MANIFEST_LIMIT, Fetched, TagPage, read_manifest
 from cnr.client.oci_transport import OciTransport, refuse, scope

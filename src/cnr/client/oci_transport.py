@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import httpx
 import msgspec
 
-from cnr.client.authorizer import Authorizer, Credentials
+from cnr.client.authorizer import Authorizer
 from cnr.client.challenge import is_local
+from cnr.client.credentials import Credentials
 from cnr.client.errors import BadAnswer, Exists, NotAllowed, NotFound, Refusal, Unreachable
 from cnr.client.transport import RETRIED_STATUSES, Connection, reaching, read_body, retry_after
 from cnr.domain.names import Repository
@@ -46,7 +47,7 @@ class OciTransport:
         self.registry = connection.registry
         self._origin = httpx.URL(connection.registry.url)
         self._http = replace(connection, prefix="", token=None).open()
-        self._authorizer = Authorizer(connection.registry, self._http, credentials)
+        self._authorizer = Authorizer(connection.registry, self._http, credentials, insecure=connection.insecure)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -42,7 +42,7 @@ class Connection:
 
     registry: RegistryAddress
     prefix: str = "/cnr"
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     insecure: bool = False
     cacert: Path | None = None
 

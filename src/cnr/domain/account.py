@@ -12,7 +12,7 @@ from cnr.domain.errors import InvalidName, InvalidUsage
 from cnr.domain.names import parse_repository
 
 Right = Literal["pull", "push", "delete", "admin"]
-"""`admin`: to administer a path and what is below it. No protocol asks for it yet."""
+"""`admin`: to administer a path and what is below it: roles, rules, tokens."""
 RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
 Rights = frozenset[Right]
 Role = Literal["reader", "writer", "maintainer", "admin"]
@@ -22,6 +22,8 @@ ROLES: Final[Mapping[Role, Rights]] = {
     "maintainer": frozenset(("pull", "push", "delete")),
     "admin": frozenset(RIGHTS),
 }
+RIGHT_OF: Final[Mapping[Role, Right]] = {"reader": "pull", "writer": "push", "maintainer": "delete", "admin": "admin"}
+"""The right that a role has and no lesser one."""
 ALL: Final[Rights] = frozenset(RIGHTS)
 NONE: Final[Rights] = frozenset()
 

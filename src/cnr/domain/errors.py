@@ -30,6 +30,8 @@ CnrError
 │   ├── NameTaken            the tag is in use for another kind of thing
 │   ├── OutOfOrder           a piece of an upload that does not begin where the last one ended
 │   ├── BlobInUse            a manifest needs the blob
+│   ├── ChangedMeanwhile     it is not any more what the caller saw
+│   ├── LastAdministrator    nobody would administer the registry any more
 │   └── RecordFull           one more entry would pass a record's size limit
 ├── ReadOnly               nothing may be changed on this server, by anybody
 ├── Denied                 the caller may not
@@ -37,8 +39,14 @@ CnrError
 │   │   ├── LoginRequired      none, where some are needed
 │   │   ├── TokenRefused       a bearer token that is expired, revoked, or none of ours
 │   │   └── InsufficientScope  a bearer token that was made for something else
+│   ├── FormatRefused        a format that the repository does not take
 │   ├── Immutable            a release's tag may not move to other content
+│   ├── QuotaExceeded        a namespace has as much as it may have
 │   └── Forbidden            known, but without the right
+├── TooMany                at this time: come again in `retry_after_s` seconds
+│   ├── TooManyRequests      more of an address or a caller than the rate allows
+│   ├── TooManyFailures      wrong passwords: the next try has to wait
+│   └── TooManyUploads       more open uploads than are kept
 └── StoreTrouble           not the caller's fault
     ├── StoreUnavailable     the store cannot be reached; nothing was changed
     ├── OutcomeUnknown       the answer to a write was lost; safe to repeat
@@ -185,6 +193,14 @@ class RecordFull(Conflict):
     """One more entry would make a record larger than a store must accept."""
 
 
+class ChangedMeanwhile(Conflict):
+    """What was to be changed is not any more what the caller saw. Details: `version`, what it is now."""
+
+
+class LastAdministrator(Conflict):
+    """Without this user nobody would administer the registry."""
+
+
 class ReadOnly(CnrError):
     """The server is read-only."""
 
@@ -213,8 +229,32 @@ class Immutable(Denied):
     """A release's tag may not move to other content. Details: `tag`."""
 
 
+class QuotaExceeded(Denied):
+    """More tags or bytes than a namespace may have. Details: `path`, `what`, `limit`, `used`."""
+
+
 class Forbidden(Denied):
     """The caller lacks the right. Details: `package`, `scopes`."""
+
+
+class TooMany(CnrError):
+    """Too much at this time. Details: `retry_after_s`, whole seconds after which it is worth trying again."""
+
+
+class TooManyRequests(TooMany):
+    """More requests than the rate of this address or caller allows."""
+
+
+class TooManyFailures(TooMany):
+    """After so many wrong passwords the next one is not even looked at for a while."""
+
+
+class TooManyUploads(TooMany):
+    """A repository, or the registry, has as many open uploads as it may have. Details: `limit`."""
+
+
+class FormatRefused(Denied):
+    """The repository takes no packages of this format. Details: `package`, `media_type`."""
 
 
 class StoreTrouble(CnrError):

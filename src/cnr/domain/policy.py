@@ -3,11 +3,13 @@
 Source: contracts/oci-helm.md 6.4 (5), (8).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal, get_args
 
-from cnr.domain.names import LIBRARY, Repository
+from cnr.domain.account import Role
+from cnr.domain.names import LIBRARY, Format, Repository, parse_tag
 
 Immutability = Literal["releases", "strict", "none"]
 """`releases`: a release's tag moves to other content by `force` only. `strict`: nor by that, and a deleted release
@@ -15,6 +17,8 @@ comes back with the content that it had or not at all. `none`: any tag may move,
 Visibility = Literal["public", "private"]
 """`public`: anybody may pull. Nothing else follows from it."""
 VISIBILITIES: Final[tuple[Visibility, ...]] = get_args(Visibility)
+Deed = Literal["push", "force", "yank", "delete"]
+"""What a rule may keep for a higher role than the one that has the right anyway."""
 IMMUTABILITIES: Final[tuple[Immutability, ...]] = get_args(Immutability)
 
 
@@ -23,13 +27,34 @@ class Policy:
     """The rules of one repository. `force`: whether it is allowed by name; ask `may_force`.
 
     `untagged_after` is how long a manifest that a client pushed is kept when no tag names it and nothing refers to
-    it; None: until somebody deletes it.
+    it; None: until somebody deletes it. `channels`: who may move those of a name or pattern. `formats`: of packages,
+    None: all.
     """
 
     immutability: Immutability = "releases"
     force: bool = True
     untagged_after: timedelta | None = None
     visibility: Visibility = "private"
+    push_role: Role = "writer"
+    force_role: Role = "writer"
+    yank_role: Role = "writer"
+    delete_role: Role = "maintainer"
+    channels: Mapping[str, Role] = field(default_factory=dict)
+    formats: frozenset[Format] | None = None
+
+    def role_for(self, deed: Deed) -> Role:
+        """The least role that may do this."""
+        role: Role = getattr(self, f"{deed}_role")
+        return role
+
+    def role_to_move(self, channel: str) -> Role:
+        """The least role that may move or delete a channel: the rule of its name, else of the longest pattern."""
+        if not self.channels:
+            return "writer"
+        if channel in self.channels:
+            return self.channels[channel]
+        matching = [each for each in self.channels if each.endswith("*") and channel.startswith(each[:-1])]
+        return self.channels[max(matching, key=len)] if matching else "writer"
 
     @property
     def strict(self) -> bool:
@@ -45,6 +70,14 @@ class Policy:
     def may_force(self) -> bool:
         """Whether a CNR or ChartMuseum client may replace what is published."""
         return self.force and not self.strict
+
+
+def parse_pattern(text: str) -> str:
+    """A channel's name, or the beginning of one and a `*`. Raises InvalidName."""
+    name = text.removesuffix("*")
+    if name or not text:
+        parse_tag(name, what="channel or pattern")
+    return text
 
 
 def policy_path(repository: Repository) -> str:

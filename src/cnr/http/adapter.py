@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 from cnr.domain.access import Access, Grant
 from cnr.domain.account import Path
 from cnr.domain.audit import Record
-from cnr.domain.errors import CnrError, OutcomeUnknown, ReadOnly, Unauthorized
+from cnr.domain.errors import CnrError, OutcomeUnknown, ReadOnly, TooManyRequests, Unauthorized
 from cnr.domain.names import Repository
+from cnr.http.admission import Admission, address_of
 from cnr.http.audited import Failure, Matched, event_of
 from cnr.http.errors import ErrorTable, wire
 from cnr.http.routes import MethodNotAllowed, Route, RouteNotFound, Router
@@ -71,6 +72,7 @@ class Adapter:
         preflight: Sequence[tuple[bytes, bytes]] = (),
         protocol: str = "",
         record: Record | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.router = router
         self._errors = errors
@@ -86,6 +88,7 @@ class Adapter:
         self._preflight = tuple(preflight)
         self._protocol = protocol
         self._record = record
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -104,17 +107,23 @@ class Adapter:
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         method, path = scope["method"], _path(scope)
         try:
+            if self._admission is not None:
+                self._admission.arrived(scope)
             route, values = self.router.match(method, path)
+        except TooManyRequests as exc:
+            return self._failure(exc, scope)
         except RouteNotFound:
             return self._render(404, self._codes.route_not_found, "there is nothing at this address", {"path": path})
         except MethodNotAllowed as exc:
             return self._other_method(method, exc.allow)
         scope["route"] = route.path
         request = Request(scope, receive)
-        access = Access(self._locate(values), route.action, self._place(values), route.changes)
+        access = Access(self._locate(values), route.action, self._place(values), route.changes, address_of(scope))
         scope["matched"] = Matched(route, access, values)
         try:
-            scope["grant"] = await self._authorize(request.headers, access)
+            scope["grant"] = grant = await self._authorize(request.headers, access)
+            if self._admission is not None:
+                self._admission.known(scope, grant.user)
             return await _run(route, request, values)
         except Unauthorized as exc:
             return self._unauthorized(exc, request, access)
@@ -153,7 +162,7 @@ class Adapter:
             _log_failure(scope)
         response = self._render(entry.status, entry.code, error.message, error.details)
         if entry.retry_after_s is not None:
-            response.headers["Retry-After"] = str(entry.retry_after_s)
+            response.headers["Retry-After"] = str(error.details.get("retry_after_s", entry.retry_after_s))
         if isinstance(error, ReadOnly):
             response.headers["Allow"] = self._reading(_path(scope))
         return response

@@ -15,32 +15,65 @@ SMALL_BODY: Final = 64 * 1024
 LINGER_BYTES: Final = 16 * 1024 * 1024
 """Bytes read and dropped after an early answer, before the connection is closed."""
 LINGER_S: Final = 2.0
+LEAST_RATE: Final = 256
+"""Bytes per second that a sender must bring on average: a byte now and then would hold a request for ever."""
+RATE_WINDOW: Final = 4
+"""Over how many times `stall_s`, spent waiting for him, that average is taken."""
 
 
 class BodyStalled(InvalidUsage):
-    """Nothing of the body arrived for too long. Details: `seconds`."""
+    """Nothing of the body, or next to nothing, arrived for too long. Details: `seconds`."""
 
 
 async def body_chunks(request: Request, *, limit: int, stall_s: float) -> AsyncIterator[bytes]:
     """The body's bytes as they arrive.
 
     Raises TooLarge once the body is known to be longer than `limit` bytes (before the first byte is asked for
-    where Content-Length says so), BodyStalled after `stall_s` seconds without a byte, ClientDisconnect.
+    where Content-Length says so), BodyStalled after `stall_s` seconds without a byte and where LEAST_RATE is not
+    reached, ClientDisconnect.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit:
         raise _too_large(limit)
     seen = 0
     more = True
+    pace = _Pace(stall_s * RATE_WINDOW)
     while more:
+        pace.begin()
         message = await _next(request.receive, stall_s)
         chunk: bytes = message.get("body", b"")
+        pace.end(len(chunk))
         more = message.get("more_body", False)
         seen += len(chunk)
         if seen > limit:
             raise _too_large(limit)
         if chunk:
             yield chunk
+
+
+class _Pace:
+    """Counts the seconds spent waiting for a sender, not those in which what came was worked on."""
+
+    def __init__(self, window_s: float) -> None:
+        self._now_s = asyncio.get_running_loop().time
+        self._window_s = window_s
+        self._began = self._waited = 0.0
+        self._came = 0
+
+    def begin(self) -> None:
+        """The wait for a piece begins."""
+        self._began = self._now_s()
+
+    def end(self, size: int) -> None:
+        """A piece of `size` bytes came. Raises BodyStalled."""
+        self._waited += self._now_s() - self._began
+        self._came += size
+        if self._waited < self._window_s:
+            return
+        if self._came < LEAST_RATE * self._waited:
+            message = f"{self._came} bytes of the body arrived in {self._waited:.0f} s: that is too slow"
+            raise BodyStalled(message, seconds=self._window_s)
+        self._waited, self._came = 0.0, 0
 
 
 async def _next(receive: Receive, stall_s: float) -> Message:

@@ -29,7 +29,7 @@ class BodyLimits:
 
     json: int = 64 * 1024 * 1024
     form: int = 8 * 1024 * 1024
-    stall_s: float = 120.0
+    stall_s: float = 30.0
 
 
 async def read_fields(request: Request, *, limits: BodyLimits, spool_folder: Path) -> Document:

@@ -5,6 +5,7 @@ two wake-ups of the client for an answer of a few hundred bytes. Joined they cos
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 HELD_BYTES: Final = 64 * 1024
@@ -12,11 +13,21 @@ HELD_BYTES: Final = 64 * 1024
 
 
 class JoinedWrites:
-    """`inner`, whose small writes go out together at the end of the turn. All else is `inner`'s."""
+    """`inner`, whose small writes go out together at the end of the turn. All else is `inner`'s.
 
-    def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    `on_unsent` is called where it is closed while the client has not taken all that was written.
+    """
+
+    def __init__(
+        self,
+        inner: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_unsent: Callable[[], None] | None = None,
+    ) -> None:
         self._inner = inner
         self._loop = loop
+        self._on_unsent = on_unsent
         self._held: list[bytes] = []
         self._held_bytes = 0
 
@@ -47,6 +58,8 @@ class JoinedWrites:
         """As asyncio.Transport.close: what was written still goes out."""
         self.flush()
         self._inner.close()
+        if self._on_unsent is not None and self._inner.get_write_buffer_size():
+            self._on_unsent()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

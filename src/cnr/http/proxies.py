@@ -6,10 +6,12 @@ what the client itself wrote; gunicorn reads the scheme and not the address.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cnr.domain.addresses import Networks
 
 ANY: Final = "*"
 _HOPS: Final = 32
@@ -28,8 +30,7 @@ class Proxies:
     def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
         self._app = app
         self._any = ANY in trusted
-        self._networks = [ip_network(each, strict=False) for each in trusted if each != ANY]
-        self._is_proxy = lru_cache(_KNOWN)(self._belongs)
+        self._is_proxy = lru_cache(_KNOWN)(Networks([each for each in trusted if each != ANY]).__contains__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -58,13 +59,6 @@ class Proxies:
             if not self._is_proxy(address):
                 break
         return found
-
-    def _belongs(self, host: str) -> bool:
-        try:
-            address = _plain(ip_address(host))
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
 
 
 def _addresses(forwarded: str) -> Iterator[str]:

@@ -1,16 +1,19 @@
 """Routes: one table per adapter, matched by splitting the path once.
 
-A path's segments walk a tree; static segments win over variables, and a trailing slash changes nothing.
+A path's segments walk a tree; static segments win over variables, and a trailing slash changes nothing. A variable
+`{path}` is the last one and takes all that is left of the path, with its slashes.
 (Trying regular expressions in turn cost more than a cached answer itself; docs/benchmarks.md.)
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from starlette.responses import Response
 
 from cnr.domain.access import Action
 
+REST: Final = "{path}"
 Handler = Callable[..., Awaitable[Response]]
 
 
@@ -54,6 +57,7 @@ class Route:
 class _Node:
     static: dict[str, "_Node"] = field(default_factory=dict)
     variable: "_Node | None" = None
+    rest: "_Node | None" = None
     routes: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict)
 
 
@@ -70,7 +74,10 @@ class Router:
     def _add(self, prefix: str, route: Route) -> None:
         node = self._root
         for segment in _segments(prefix + route.path):
-            if segment.startswith("{"):
+            if segment == REST:
+                node.rest = node.rest or _Node()
+                node = node.rest
+            elif segment.startswith("{"):
                 node.variable = node.variable or _Node()
                 node = node.variable
             else:
@@ -138,10 +145,13 @@ def _walk(node: _Node, segments: Sequence[str], at: int, values: list[str]) -> _
     static = node.static.get(segments[at])
     if static is not None and (found := _walk(static, segments, at + 1, values)) is not None:
         return found
-    if node.variable is None or not segments[at]:
-        return None
-    values.append(segments[at])
-    found = _walk(node.variable, segments, at + 1, values)
-    if found is None:
+    if node.variable is not None and segments[at]:
+        values.append(segments[at])
+        found = _walk(node.variable, segments, at + 1, values)
+        if found is not None:
+            return found
         values.pop()
-    return found
+    if node.rest is None:
+        return None
+    values.append("/".join(segments[at:]))
+    return node.rest

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.errors import (
     ChannelNotFound,
     NameTaken,
@@ -12,9 +13,11 @@ from cnr.domain.errors import (
     StoreUnavailable,
 )
 from cnr.domain.names import Channel, PackageName, Tag
+from cnr.domain.policy import Policy
 from cnr.domain.version import Release, is_release, lenient_of, order_key, release_of, resolve, tag_of
 from cnr.registry.core import Core
 from cnr.registry.policies import Policies
+from cnr.registry.rights import require_channel
 from cnr.registry.tags import Tags, no_release
 from cnr.registry.tombstones import is_tombstone
 from cnr.store import keys
@@ -47,17 +50,18 @@ class Channels:
             raise _no_channel(package, name)
         return found
 
-    async def add(self, package: PackageName, name: Channel, release: str) -> ChannelView:
+    async def add(self, package: PackageName, name: Channel, release: str, *, by: Grant = EVERYTHING) -> ChannelView:
         """Add `release` to the channel, made if needed, and point it there.
 
         Raises PackageNotFound, InvalidQuery (neither a version nor a range), ReleaseNotFound (also for a range:
         a member is exact), NameTaken (a tag of another kind has the name, such as a chart's `1.0`, or had it and is
-        remembered), RecordFull.
+        remembered), RecordFull, Forbidden (a rule keeps the channel from `by`).
         """
+        policy = await self._require(package, name, by)
         await self._tags.require_package(package)
         member = await self._member(package, release)
         dead = await self._dead(package, name)
-        remembering = lenient_of(name) is not None and (await self._policies.of(package.repository)).strict
+        remembering = lenient_of(name) is not None and policy.strict
 
         def change(before: TagRecord | None) -> TagRecord:
             gone = isinstance(before, DeletedTag) and not (remembering and is_tombstone(before))
@@ -73,12 +77,13 @@ class Channels:
         except StoreUnavailable as exc:
             raise OutcomeUnknown("the channel was moved, but cannot be read now; it is safe to repeat this") from exc
 
-    async def remove(self, package: PackageName, name: Channel, release: str) -> None:
+    async def remove(self, package: PackageName, name: Channel, release: str, *, by: Grant = EVERYTHING) -> None:
         """Take `release` out of the channel: `current` becomes the highest left; without any the channel is gone.
 
         Raises PackageNotFound (also for a release that the package lacks), ChannelNotFound, ReleaseNotFound where
-        it is no member.
+        it is no member; Forbidden as in `add`.
         """
+        await self._require(package, name, by)
         view = await self.get(package, name)
         tag = tag_of(Release(release))
         if not is_release(release) or await self._tags.release(package.repository, tag) is None:
@@ -97,8 +102,9 @@ class Channels:
 
         await self._core.updater.update(keys.tag(package.repository, name), AnyTag, change)
 
-    async def delete(self, package: PackageName, name: Channel) -> None:
-        """Delete the channel; its releases stay. Raises PackageNotFound, ChannelNotFound."""
+    async def delete(self, package: PackageName, name: Channel, *, by: Grant = EVERYTHING) -> None:
+        """Delete the channel; its releases stay. Raises PackageNotFound, ChannelNotFound, Forbidden as in `add`."""
+        await self._require(package, name, by)
         await self.get(package, name)
 
         def change(before: TagRecord | None) -> TagRecord | Delete:
@@ -107,6 +113,12 @@ class Channels:
             return DELETE
 
         await self._core.updater.update(keys.tag(package.repository, name), AnyTag, change)
+
+    async def _require(self, package: PackageName, name: Channel, by: Grant) -> Policy:
+        """The rules of the package. Raises Forbidden."""
+        policy = await self._policies.of(package.repository)
+        require_channel(Tag(name), policy, by, package.repository)
+        return policy
 
     async def _member(self, package: PackageName, release: str) -> Member:
         resolve(release, ())  # raises InvalidQuery

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.archive import CHART, HELM, REQUIREMENTS, PackageContents, inspect
 from cnr.domain.chart import helm_chart, parse_chart
 from cnr.domain.chart_version import parse_chart_version
@@ -33,6 +34,7 @@ from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
 from cnr.registry.references import read_manifest
 from cnr.registry.release import Composer, FactsGone, Formats, Moved
+from cnr.registry.rights import require
 
 _ATTEMPTS: Final = 5
 """How often a provenance is added again to a release that changed meanwhile."""
@@ -62,12 +64,19 @@ class ChartUploads:
         self._images = images
 
     async def publish(
-        self, namespace: str, source: Source, *, provenance: Provenance | None = None, force: bool = False
+        self,
+        namespace: str,
+        source: Source,
+        *,
+        provenance: Provenance | None = None,
+        force: bool = False,
+        by: Grant = EVERYTHING,
     ) -> tuple[Repository, Release]:
         """Publish the archive as what its Chart.yaml says it is, with its provenance: one swap, all or nothing.
 
         Returns what that is. Raises InvalidArchive (no chart, one that helm cannot load, another chart's provenance),
-        InvalidName, TooLarge, ReleaseExists and NameTaken, all before anything is written.
+        InvalidName, TooLarge, ReleaseExists, NameTaken, and Forbidden and FormatRefused by the rules of the path, all
+        before anything is written.
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, HELM))
@@ -87,18 +96,23 @@ class ChartUploads:
             exact=True,
             provenance=provenance.data if provenance is not None else None,
         )
-        await self._publisher.publish_push(push, force=force)
+        await self._publisher.publish_push(push, force=force, by=by)
         return repository, version
 
-    async def attach(self, namespace: str, provenance: Provenance, *, force: bool = False) -> None:
+    async def attach(
+        self, namespace: str, provenance: Provenance, *, force: bool = False, by: Grant = EVERYTHING
+    ) -> None:
         """Add a provenance file to the chart that it is about.
 
         The manifest is made anew with it where the server made it, and the tag moves; one that a client pushed stays as
         it is, and the provenance refers to it. Raises InvalidArchive where no such chart is stored, or other bytes are;
-        ProvenanceExists.
+        ProvenanceExists; Forbidden where a rule keeps this, or the force of it, from `by`.
         """
         repository = writable_chart(namespace, provenance.name)
         policy = await self._policies.of(repository)
+        require("push", policy, by, repository)
+        if force and policy.may_force:
+            require("force", policy, by, repository)
         for _ in range(_ATTEMPTS):
             chart = await self._charts.find(repository, provenance.version)
             if chart is None:

@@ -6,6 +6,7 @@ Source: contracts/oci-helm.md sections 4 to 6.
 from dataclasses import dataclass
 from typing import Final
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.archive import HELM
 from cnr.domain.digest import Digest
 from cnr.domain.errors import DataCorrupt, Missing
@@ -145,10 +146,13 @@ class Charts:
         """Bytes `start` to `stop` of a file that was just found. Raises PackageNotFound if it went meanwhile."""
         return await self._blobs.read(file.repository, file.digest, file.record, start, stop)
 
-    async def delete(self, repository: Repository, version: Release) -> None:
-        """Delete the chart, its provenance too; other formats of the release stay. Raises PackageNotFound."""
+    async def delete(self, repository: Repository, version: Release, *, by: Grant = EVERYTHING) -> None:
+        """Delete the chart, its provenance too; other formats of the release stay.
+
+        Raises PackageNotFound, and Forbidden where a rule keeps this from `by`.
+        """
         chart = await self.get(repository, version)
-        await self._packages.remove(chart.package, version, HELM)
+        await self._packages.remove(chart.package, version, HELM, by=by)
         with afterwards(f"the provenance of {repository} {version} stays"):
             await self.detach(chart)
 

@@ -93,7 +93,7 @@ class StoredBytes:
     async def unpacks(self, record: BlobRecord, tar: TarDigest) -> bool:
         """Whether a gzip's content hashes to `tar`. Raises BlobNotFound, StoreTrouble."""
         if record.data is not None:
-            return await self._work(lambda: _unpacked([record.data or b""]) == tar)
+            return _unpacked([record.data]) == tar
         reader = await self._blobs.open(record.blob_id or "")
         if reader.data is not None:
             return await self._work(lambda: _unpacked([reader.data or b""]) == tar)

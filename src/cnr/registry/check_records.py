@@ -46,6 +46,17 @@ class Examiner:
         self._store = store
         self._bytes = stored
         self._reach: tuple[Repository, frozenset[Digest]] | None = None
+        self._looks: dict[type, Any] = {
+            ManifestRecord: self._manifest,
+            BlobRecord: self._blob,
+            ContentsRecord: self._contents,
+            ReferrerRecord: self._referrer,
+            UploadRecord: self._upload,
+            Repo: self._package,
+            ReleaseTag: self._release,
+            ChannelTag: self._channel,
+            PlainTag: self._plain,
+        }
 
     async def examine(self, record: Record) -> list[Finding]:
         """What is wrong with a record as it was just read."""
@@ -73,18 +84,7 @@ class Examiner:
         self._reach = None
 
     async def _wrong(self, key: str, place: Place, found: Any) -> Findings:
-        looks: dict[type, Any] = {
-            ManifestRecord: self._manifest,
-            BlobRecord: self._blob,
-            ContentsRecord: self._contents,
-            ReferrerRecord: self._referrer,
-            UploadRecord: self._upload,
-            Repo: self._package,
-            ReleaseTag: self._release,
-            ChannelTag: self._channel,
-            PlainTag: self._plain,
-        }
-        if (look := looks.get(type(found))) is not None:
+        if (look := self._looks.get(type(found))) is not None:
             async for each in look(key, place, found):
                 yield each
 

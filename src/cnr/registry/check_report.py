@@ -60,10 +60,10 @@ RULES: Final[dict[int, Rule]] = {
         "push the blob again (any client does when it pushes the same image), or restore the store from a backup",
     ),
     6: Rule(
-        "error",
+        "warning",
         "Nothing that is named as in 4, 5 and 7 is condemned.",
-        "garbage collection once took it for unused; it looks again before it deletes, so nothing is lost yet",
-        "push it again, which makes it live; and report this, it is a fault of the server",
+        "garbage collection took it for unused and then saw its use: it looks before it deletes, so nothing is lost",
+        "nothing: the next collection takes that back",
     ),
     7: Rule(
         "error",

@@ -6,14 +6,13 @@ what is wrong in a record that stood unchanged around that second look is report
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from cnr.domain.errors import DataCorrupt, StoreTrouble, StoreUnavailable
 from cnr.registry.check_bytes import StoredBytes
-from cnr.registry.check_keys import place_of
 from cnr.registry.check_marks import Marks
 from cnr.registry.check_records import Examiner
 from cnr.registry.check_report import CheckReport, Finding
@@ -93,7 +92,7 @@ class DeepCheck:
             # the record of a blob in pieces; the scan of all records finds it
             self._report.skipped.append(f"which bytes no record names: {exc.message}")
 
-    async def _all_records(self) -> AsyncIterator[Record]:
+    async def _all_records(self) -> AsyncGenerator[Record, None]:
         after = ""
         while found := await self._store.scan("", after=after, limit=PAGE):
             for record in found:
@@ -179,33 +178,40 @@ class DeepCheck:
         except RecordNotFound:
             return None
 
-    async def _each(self, found: AsyncIterator[Record], work: Callable[[Record], Awaitable[None]]) -> None:
+    async def _each(self, found: AsyncGenerator[Record, None], work: Callable[[Record], Awaitable[None]]) -> None:
         """Work on all, as many at a time as there are jobs. The first error ends it, and what was begun."""
-        turns = asyncio.Semaphore(self._jobs)
+        turn = asyncio.Lock()
 
-        async def one(record: Record) -> None:
-            try:
+        async def some() -> None:
+            while True:
+                async with turn:
+                    record = await anext(found, None)
+                if record is None:
+                    return
                 await work(record)
-            finally:
-                turns.release()
 
         try:
             async with asyncio.TaskGroup() as group:
-                async for record in found:
-                    await turns.acquire()
-                    group.create_task(one(record))
+                for _ in range(self._jobs):
+                    group.create_task(some())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
 
+_WITH_IDS: Final[dict[str, Any]] = {
+    keys.BLOBS[:-1]: BlobRecord,
+    keys.MANIFESTS[:-1]: ManifestRecord,
+    keys.UPLOADS[:-1]: UploadRecord,
+}
+
+
 def _ids_in(record: Record) -> list[str]:
     """The bytes that a record says are its own; none where it cannot be read."""
+    if (kind := _WITH_IDS.get(record.key.partition("/")[0])) is None:
+        return []
     try:
-        place = place_of(record.key)
-        if place.type not in (BlobRecord, ManifestRecord, UploadRecord):
-            return []
-        found = records.decode(place.type, record.value)
-    except (ValueError, DataCorrupt, StoreUnavailable):
+        found: Any = records.decode(kind, record.value)
+    except (DataCorrupt, StoreUnavailable):
         return []
     if isinstance(found, UploadRecord):
         return [part.id for part in found.parts if part.id != found.adopted]

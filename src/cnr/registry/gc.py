@@ -64,10 +64,6 @@ class Condemned:
         return cls(key, version, born, record.size, record.blob_id)
 
 
-async def _go_on() -> None:
-    """What is done between repositories when nobody wants to know."""
-
-
 class Collector:
     """Collects the garbage of a registry. Nothing that was touched within `grace` is removed by itself."""
 
@@ -77,8 +73,8 @@ class Collector:
         self._policies = Policies(core)
         self._grace_us = int((core.grace if grace is None else grace).total_seconds() * 1_000_000)
 
-    async def collect(self, *, dry_run: bool = False, between: Callable[[], Awaitable[None]] = _go_on) -> Report:
-        """Remove garbage, or with `dry_run` only say what would go; `between` is awaited before each repository.
+    async def collect(self, *, dry_run: bool = False) -> Report:
+        """Remove garbage, or with `dry_run` only say what would go.
 
         A repository with a record that cannot be read is left as it is, and reported. Raises StoreTrouble; what was
         not finished then, the next run finishes.
@@ -86,7 +82,6 @@ class Collector:
         report = Report(dry_run=dry_run)
         began = await self._uploads_began()
         async for repository in repositories(self._core.records):
-            await between()
             removed = Removed()
             sweep = _Sweep(self._core, self._manifests, repository, self._grace_us, removed, dry_run)
             sweep.began = began.get(repository, sweep.began)
@@ -213,12 +208,20 @@ class _Sweep:
             candidate = Condemned.of(found.key, found.version, record)
             if isinstance(record, ManifestRecord) and not self.dry_run:
                 await self._note(found, record, named)
-            if found.key in self.gone or not self._may_go(record) or _in_use(named, candidate):
+            if _in_use(named, candidate):
+                await self._spare(found, record)
+                continue
+            if found.key in self.gone or not self._may_go(record):
                 continue
             if record.state == "condemned" or self.dry_run:
                 yield candidate
             elif (version := await self._swap(found, msgspec.structs.replace(record, state="condemned"))) is not None:
                 yield Condemned.of(found.key, version, record)
+
+    async def _spare(self, found: Record, record: Condemnable) -> None:
+        """Take back what an earlier run condemned and then found in use, or did not live to look for."""
+        if record.state == "condemned" and not self.dry_run:
+            await self._swap(found, msgspec.structs.replace(record, state="live"))
 
     def _may_go(self, record: Condemnable) -> bool:
         """Whether it is old; of manifests that clients pushed, those that may go and were untagged for long enough."""

@@ -16,8 +16,10 @@ from cnr.store import keys
 from cnr.store.records import Collection
 from cnr.store.update import KEEP, Keep
 
-LEASE_US = 600_000_000
-"""How long others leave it to a collector that was not heard of; it renews at half of that."""
+LEASE_US = 60_000_000
+"""How long others leave it to a collector that was not heard of; so long is one that was killed in their way."""
+RENEW_S = 15.0
+"""How often a collector is heard of, also where one repository takes it minutes."""
 LOOK_S = 60.0
 """How often a process looks whether a run is due."""
 
@@ -27,7 +29,7 @@ _log = logging.getLogger(__name__)
 class Schedule:
     """Runs `collector` when `interval_s` have passed since any process of the store ended a run.
 
-    `told` gets the report of each run that removed or failed something.
+    `told` gets the report of each run that removed or failed something; `may` says whether a run may begin.
     """
 
     def __init__(
@@ -37,15 +39,18 @@ class Schedule:
         interval_s: int,
         *,
         look_s: float = LOOK_S,
+        renew_s: float = RENEW_S,
         told: Callable[[Report], None] | None = None,
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._core = core
         self._collector = collector
         self._interval_us = interval_s * 1_000_000
         self._told = told
+        self._may = may
         self._look_s = min(look_s, float(interval_s))
+        self._renew_s = renew_s
         self._owner = core.new_id()
-        self._until = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,9 +80,10 @@ class Schedule:
 
     async def run_if_due(self) -> Report | None:
         """Collect, if nobody else does and the last run ended an interval ago. Raises StoreTrouble."""
-        if not await self._take():
+        if not self._may() or not await self._take():
             return None
-        report = await self._collector.collect(between=self._renew)
+        async with self._renewing():
+            report = await self._collector.collect()
         now = self._core.clock()
         await self._put(Collection(owner=self._owner, until=now, finished_at=now))
         return report
@@ -94,18 +100,28 @@ class Schedule:
             return Collection(owner=self._owner, until=until, finished_at=before.finished_at if before else 0)
 
         swap = await self._core.updater.update(keys.META_GC, Collection, change)
-        self._until = until
         return swap.after is not None and (swap.after.owner, swap.after.until) == (self._owner, until)
 
     def _free(self, found: Collection) -> bool:
         now = self._core.clock()
         return found.until <= now and found.finished_at + self._interval_us <= now
 
+    @asynccontextmanager
+    async def _renewing(self) -> AsyncIterator[None]:
+        """Say again and again, while the block runs, that this one collects."""
+        task = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
     async def _renew(self) -> None:
-        now = self._core.clock()
-        if self._until - now < LEASE_US // 2:
-            self._until = now + LEASE_US
-            await self._put(Collection(owner=self._owner, until=self._until))
+        while True:
+            await asyncio.sleep(self._renew_s)
+            with suppress(StoreTrouble):  # then others may begin too: it guards nothing
+                await self._put(Collection(owner=self._owner, until=self._core.clock() + LEASE_US))
 
     async def _put(self, mine: Collection) -> None:
         """Swap in `mine`, unless another collector took over."""

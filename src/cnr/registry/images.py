@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.digest import Digest
 from cnr.domain.errors import (
     Conflict,
@@ -23,14 +24,16 @@ from cnr.domain.errors import (
     StoreUnavailable,
 )
 from cnr.domain.names import Repository, Tag
-from cnr.domain.policy import DEFAULT
-from cnr.domain.version import is_version, order_key, release_of
+from cnr.domain.policy import Policy
+from cnr.domain.version import order_key, release_of
 from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.policies import Policies
+from cnr.registry.pushed_formats import declared
 from cnr.registry.references import INDEXES, Pushed, References
 from cnr.registry.release import FactsGone
 from cnr.registry.retag import Retagger, Wanted
+from cnr.registry.rights import require, require_channel, require_formats
 from cnr.registry.tags import Tags, afterwards
 from cnr.registry.tombstones import left_behind, tombstone
 from cnr.store import keys, records
@@ -90,25 +93,31 @@ class Images:
         self._references = references
         self._retag = retag
 
-    async def put(self, repository: Repository, pushed: Pushed, tag: Tag) -> None:
+    async def put(self, repository: Repository, pushed: Pushed, tag: Tag, *, by: Grant = EVERYTHING) -> None:
         """Store a manifest and point `tag` at it.
 
-        Raises ReferenceMissing and Immutable before anything is written, and RecordFull.
+        Raises ReferenceMissing, Immutable, Forbidden and FormatRefused before anything is written, and RecordFull.
         """
         await self._references.require(repository, pushed.manifest)
-        wanted = await self._plan(repository, pushed, tag)
+        policy = await self._policies.of(repository)
+        require_formats(declared(pushed.manifest), policy, repository)
+        wanted = await self._plan(repository, pushed, tag, policy, by)
         await self._point(repository, pushed, wanted, await self._store(repository, pushed, durable=False))
 
-    async def put_by_digest(self, repository: Repository, pushed: Pushed, tags: Sequence[Tag]) -> list[Tag]:
+    async def put_by_digest(
+        self, repository: Repository, pushed: Pushed, tags: Sequence[Tag], *, by: Grant = EVERYTHING
+    ) -> list[Tag]:
         """Store a manifest and point all `tags` at it that may move: each is its own swap. Returns those.
 
-        Raises ReferenceMissing before anything is written.
+        Raises ReferenceMissing and FormatRefused before anything is written.
         """
         await self._references.require(repository, pushed.manifest)
+        policy = await self._policies.of(repository)
+        require_formats(declared(pushed.manifest), policy, repository)
         wanted: list[Wanted] = []
         for tag in dict.fromkeys(tags):
             with suppress(Denied):
-                wanted.append(await self._plan(repository, pushed, tag))
+                wanted.append(await self._plan(repository, pushed, tag, policy, by))
         stored = await self._store(repository, pushed, durable=True)
         moved = []
         for each in wanted:
@@ -117,12 +126,10 @@ class Images:
                 moved.append(each.tag)
         return moved
 
-    async def _plan(self, repository: Repository, pushed: Pushed, tag: Tag) -> Wanted:
+    async def _plan(self, repository: Repository, pushed: Pushed, tag: Tag, policy: Policy, by: Grant) -> Wanted:
         record = await self._manifests.get(repository, pushed.digest)
         known = Pointer(pushed.digest, record.born) if record else None
-        # no rule is about other tags: they always move
-        policy = await self._policies.of(repository) if is_version(tag) else DEFAULT
-        return await self._retag.plan(repository, tag, pushed.manifest, pushed.digest, known, policy)
+        return await self._retag.plan(repository, tag, pushed.manifest, pushed.digest, known, policy, by)
 
     async def _point(self, repository: Repository, pushed: Pushed, wanted: Wanted, stored: _Stored) -> None:
         """Point the tag at what was stored; store it again where garbage collection took it in between."""
@@ -209,28 +216,36 @@ class Images:
                 raise DataCorrupt("the bytes of a stored manifest are gone", digest=found.digest) from None
             raise await self._missing(repository, found.digest) from None
 
-    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+    async def delete_tag(self, repository: Repository, tag: Tag, *, by: Grant = EVERYTHING) -> None:
         """Delete the tag and nothing else: a release with all its formats, a channel, or a plain tag.
 
-        Raises ManifestNotFound, RepositoryNotFound.
+        Raises ManifestNotFound, RepositoryNotFound, and Forbidden where a rule keeps this from `by`.
         """
         await self.resolve(repository, tag)
-        strict = (await self._policies.of(repository)).strict
-        change = partial(_deleted, self._core.clock(), strict)
+        policy, at = await self._policies.of(repository), self._core.clock()
+
+        def change(before: TagRecord | None) -> TagRecord | Delete | Keep:
+            if isinstance(before, ReleaseTag):
+                require("delete", policy, by, repository)
+            else:
+                require_channel(tag, policy, by, repository)
+            return _deleted(at, policy.strict, before)
+
         swap = await self._core.updater.update(keys.tag(repository, tag), AnyTag, change)
         if isinstance(swap.before, ReleaseTag) and swap.before.formats:
             await self._tags.left(repository)
 
-    async def delete(self, repository: Repository, digest: Digest) -> None:
+    async def delete(self, repository: Repository, digest: Digest, *, by: Grant = EVERYTHING) -> None:
         """Delete the manifest: one swap, after which all tags on it are absent; their records are swept then.
 
-        Raises ManifestNotFound, RepositoryNotFound.
+        Raises ManifestNotFound, RepositoryNotFound, and Forbidden where a rule keeps this from `by`.
         """
         record = await self._manifests.get(repository, digest)
-        strict = (await self._policies.of(repository)).strict
+        policy = await self._policies.of(repository)
+        require("delete", policy, by, repository)
         removed = record is not None and await self._remove(repository, Pointer(digest, record.born))
         with afterwards(f"tags of {repository} that name a deleted manifest stay until they are swept"):
-            await self._sweep(repository, digest, strict)
+            await self._sweep(repository, digest, policy.strict)
         if not removed:
             raise await self._missing(repository, digest)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.digest import Digest, TarDigest
 from cnr.domain.errors import AmbiguousFormat, PackageNotFound, ReleaseNotFound, StoreUnavailable
 from cnr.domain.names import Channel, Format, PackageName
@@ -12,6 +13,7 @@ from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.policies import Policies
 from cnr.registry.release import Composer, Formats
+from cnr.registry.rights import require
 from cnr.registry.tags import Tags, no_format, no_package, no_release
 from cnr.store import keys
 from cnr.store.base import BlobReader
@@ -156,18 +158,20 @@ class Packages:
         """`read` of `file`."""
         return await self.read(package, await self.file(package, digest))
 
-    async def delete(self, package: PackageName, release: str, format: str) -> Published:
+    async def delete(self, package: PackageName, release: str, format: str, *, by: Grant = EVERYTHING) -> Published:
         """Delete one format of an exact release; the last one takes the release with it, also out of its channels.
 
-        `-` is the only format there is. Raises PackageNotFound, AmbiguousFormat.
+        `-` is the only format there is. Raises PackageNotFound, AmbiguousFormat, Forbidden (a rule keeps it from `by`).
         """
         record = await self._record(package, Release(release)) if is_release(release) else None
         if record is None:
             raise no_release(package, release)
         token = _only_format(package, Release(release), record) if format == ANY_FORMAT else Format(format)
-        return await self.remove(package, Release(release), token)
+        return await self.remove(package, Release(release), token, by=by)
 
-    async def remove(self, package: PackageName, release: Release, token: Format) -> Published:
+    async def remove(
+        self, package: PackageName, release: Release, token: Format, *, by: Grant = EVERYTHING
+    ) -> Published:
         """As `delete`, of a format by its token; `release` may be a version that is no strict SemVer."""
 
         def without(formats: Formats) -> Formats:
@@ -176,6 +180,7 @@ class Packages:
             return {other: entry for other, entry in formats.items() if other != token}
 
         policy = await self._policies.of(package.repository)
+        require("delete", policy, by, package.repository)
         before, after = await self._composer.recompose(package, release, without, policy)
         if isinstance(after, DeletedTag):
             await self._tags.left(package.repository)

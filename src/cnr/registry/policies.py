@@ -4,13 +4,13 @@ A path's record wins, field by field, over those of its beginnings, and they ove
 component's record says whether any longer path has one: where none has, a write reads one record.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 from msgspec.structs import replace
 
 from cnr.domain.names import Repository
-from cnr.domain.policy import Policy, policy_path
+from cnr.domain.policy import Policy, Visibility, policy_path
 from cnr.registry.core import Core, together
 from cnr.store import keys
 from cnr.store.records import PolicyRecord
@@ -41,6 +41,20 @@ class Policies:
     async def is_public(self, path: str) -> bool:
         """Whether anybody may pull what is at a path: one read, and more where the namespace has exceptions."""
         return (await self.at(path)).visibility == "public"
+
+    async def visible(self, repositories: Sequence[Repository]) -> list[Visibility]:
+        """Who may pull from each of these, in their order: a read for each namespace, more for exceptions in it."""
+        firsts: dict[str, PolicyRecord] = {}
+        found: list[Visibility] = []
+        for repository in repositories:
+            path = policy_path(repository)
+            first = path.partition("/")[0]
+            if first not in firsts:
+                firsts[first] = await self.own(first)
+            plain = not firsts[first].below
+            policy = _over(self._core.policy, firsts[first]) if plain else await self.at(path)
+            found.append(policy.visibility)
+        return found
 
     async def own(self, path: str) -> PolicyRecord:
         """What was set for exactly this path."""
@@ -82,4 +96,10 @@ def _over(policy: Policy, record: PolicyRecord) -> Policy:
         force=policy.force if record.force is None else record.force,
         untagged_after=untagged,
         visibility=record.visibility or policy.visibility,
+        push_role=record.push_role or policy.push_role,
+        force_role=record.force_role or policy.force_role,
+        yank_role=record.yank_role or policy.yank_role,
+        delete_role=record.delete_role or policy.delete_role,
+        channels=policy.channels if record.channels is None else record.channels,
+        formats=policy.formats if record.formats is None else frozenset(record.formats),
     )

@@ -5,8 +5,10 @@ a race leaves facts that no release names, until garbage collection. Source: des
 """
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.archive import inspect
 from cnr.domain.chart import summarize
 from cnr.domain.errors import ReleaseExists, StoreUnavailable
@@ -22,6 +24,7 @@ from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
 from cnr.registry.policies import Policies
 from cnr.registry.release import PLACEHOLDER, Composer, FactsGone, Formats, Recipe
+from cnr.registry.rights import require, require_formats
 from cnr.registry.tags import Tags
 from cnr.store.records import ContentsRecord, FormatEntry, Pointer, ReleaseTag, TagRecord
 
@@ -54,43 +57,47 @@ class Publisher:
         force: bool = False,
         metadata: dict[str, Any] | None = None,
         created_at: int | None = None,
+        by: Grant = EVERYTHING,
     ) -> Published:
         """Publish the gzipped tar of `source` as `release` in `format`; everybody sees it when this returns.
 
         `created_at` is now unless given (an import keeps the old time). Raises InvalidArchive, TooLarge,
         ReleaseExists (this release has this format, and `force` is not given or not allowed), ReleaseRetired,
-        NameTaken, RecordFull.
+        NameTaken, RecordFull; Forbidden and FormatRefused where the path has rules that keep this from `by`.
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
         moment = created_at if created_at is not None else await self.now(package)
         push = Push(package, release, format, source, contents, moment)
-        return await self.publish_push(push, force=force, metadata=metadata)
+        return await self.publish_push(push, force=force, metadata=metadata, by=by)
 
     async def publish_push(
-        self, push: Push, *, force: bool = False, metadata: dict[str, Any] | None = None
+        self, push: Push, *, force: bool = False, metadata: dict[str, Any] | None = None, by: Grant = EVERYTHING
     ) -> Published:
         """As `publish`, of an archive that was looked into already."""
         package, release, format, moment = push.package, push.release, push.format, push.created_at
         likely = _entry(push, PLACEHOLDER, _own(push), metadata)
         policy = await self._policies.of(package.repository)
-        await self._composer.check(package, release, _with(push, likely, force, policy), policy)
-        before, entry = await self._commit(push, metadata, force, policy)
+        require("push", policy, by, package.repository)
+        require_formats((format,), policy, package.repository)
+        rules = _Rules(policy, force, by)
+        await self._composer.check(package, release, _with(push, likely, rules), policy)
+        before, entry = await self._commit(push, metadata, rules)
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)
         return Published(package, release, format, entry)
 
     async def _commit(
-        self, push: Push, metadata: dict[str, Any] | None, force: bool, policy: Policy
+        self, push: Push, metadata: dict[str, Any] | None, rules: "_Rules"
     ) -> tuple[TagRecord | None, FormatEntry]:
         """Write the facts and swap the release in; again where garbage collection took a fact in between."""
         for _ in range(_ATTEMPTS):
             begun_at = self._core.clock()
             entry = await self._facts(push, metadata)
-            recipe = _with(push, entry, force, policy)
+            recipe = _with(push, entry, rules)
             with suppress(FactsGone):
                 before, _ = await self._composer.recompose(
-                    push.package, push.release, recipe, policy, touched_at=begun_at
+                    push.package, push.release, recipe, rules.policy, touched_at=begun_at
                 )
                 return before, entry
         raise StoreUnavailable(_SWEPT)
@@ -144,12 +151,23 @@ def _own(push: Push) -> ContentsRecord:
     return ContentsRecord(digest=push.contents.digest, size=push.contents.size)
 
 
-def _with(push: Push, entry: FormatEntry, force: bool, policy: Policy) -> Recipe:
-    """Adds the pushed format, or raises ReleaseExists."""
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules that a push is under, and whether it wants to replace what is there."""
+
+    policy: Policy
+    force: bool
+    by: Grant
+
+
+def _with(push: Push, entry: FormatEntry, rules: _Rules) -> Recipe:
+    """Adds the pushed format, or raises ReleaseExists, and Forbidden for a force that is not the caller's right."""
 
     def recipe(formats: Formats) -> Formats:
-        if push.format in formats and not (force and policy.may_force):
-            raise _exists(push.package, push.release, push.format, policy)
+        if push.format in formats:
+            if not (rules.force and rules.policy.may_force):
+                raise _exists(push.package, push.release, push.format, rules.policy)
+            require("force", rules.policy, rules.by, push.package.repository)
         return {**formats, push.format: entry}
 
     return recipe

@@ -56,6 +56,14 @@ def is_package(manifest: Manifest) -> bool:
     return package_layer(manifest) is not None or is_project(manifest)
 
 
+def declared(manifest: Manifest) -> tuple[Format, ...]:
+    """The format that a manifest says it is of, by its types alone; nothing for an image or an index."""
+    if is_project(manifest):
+        return (COMPOSE,)
+    layer = package_layer(manifest)
+    return () if layer is None else (layer[0],)
+
+
 class PushedFormats:
     """Looks into the layers of pushed manifests."""
 

@@ -49,7 +49,7 @@ class Registry:
         references = References(self.blobs, self.manifests)
         self.images = Images(core, self.policies, self.tags, self.manifests, references, retag)
         self.charts = Charts(self.tags, self.blobs, self.manifests, self.packages, self.listing, self.images)
-        self.yanks = Yanks(core)
+        self.yanks = Yanks(core, self.policies)
         self.chart_indexes = ChartIndexes(core)
         self.chart_selections = ChartSelections(core, self.chart_indexes)
         self.chart_files = ChartFiles(core, self.charts)

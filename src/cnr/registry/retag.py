@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from cnr.domain.access import Grant
 from cnr.domain.archive import HELM
 from cnr.domain.digest import Digest
 from cnr.domain.errors import Immutable, RecordFull
@@ -19,6 +20,7 @@ from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.pushed_formats import Found, PushedFormats, is_package
 from cnr.registry.release import Composer, FactsGone, Moved
+from cnr.registry.rights import require, require_channel, require_formats
 from cnr.registry.tags import Tags
 from cnr.registry.tombstones import left_behind, may_come, tombstone
 from cnr.store import keys
@@ -42,7 +44,7 @@ class Wanted:
     """A tag that may be pointed at a manifest, under the rules that held when this was asked for.
 
     `version` is what the tag names, if it is a version. `found`: the formats that the manifest gives to it; None where
-    the tag pointed at it already, so that nothing was looked into.
+    the tag pointed at it already, so that nothing was looked into. `by` is who asked.
     """
 
     tag: Tag
@@ -50,6 +52,7 @@ class Wanted:
     version: Release | LenientVersion | None
     found: Found | None
     policy: Policy
+    by: Grant
 
 
 Standing = ReleaseTag | DeletedTag | None
@@ -93,20 +96,23 @@ class Retagger:
         digest: Digest,
         known: Pointer | None,
         policy: Policy,
+        by: Grant,
     ) -> Wanted:
         """What `tag` would become; `known` is the manifest if it is stored already. Writes nothing.
 
-        Raises Immutable where the tag is a release of other content, or was one and is remembered.
+        Raises Immutable where the tag is a release of other content, or was one and is remembered; Forbidden and
+        FormatRefused where the rules keep this from `by`.
         """
         version = release_of(tag) or lenient_of(tag)
         if version is None:
-            return Wanted(tag, manifest, None, None, policy)
+            require_channel(tag, policy, by, repository)
+            return Wanted(tag, manifest, None, None, policy, by)
         before = await self._standing(repository, await self._tags.get(repository, tag))
         if isinstance(before, ReleaseTag) and before.manifest == known:
-            return Wanted(tag, manifest, version, None, policy)
+            return Wanted(tag, manifest, version, None, policy, by)
         found = await self._formats.find(repository, version, manifest)
-        wanted = Wanted(tag, manifest, version, found, policy)
-        _refuse(wanted, before, found, digest)
+        wanted = Wanted(tag, manifest, version, found, policy, by)
+        _refuse(repository, wanted, before, found, digest)
         return wanted
 
     async def point(self, repository: Repository, wanted: Wanted, pointer: Pointer, since: int) -> None:
@@ -132,7 +138,7 @@ class Retagger:
         found = wanted.found
         if found is None:
             found = await self._formats.find(repository, wanted.version, wanted.manifest)
-        _refuse(wanted, before, found, pointer.digest)
+        _refuse(repository, wanted, before, found, pointer.digest)
         if not _is_release(wanted.tag, found):
             return False
         await self._release(repository, _Move(wanted, pointer, found, seen, before, since))
@@ -165,7 +171,7 @@ class Retagger:
         allowed = None
         if wanted.version is not None:
             seen = await self._tags.get(repository, wanted.tag)
-            _refuse(wanted, await self._standing(repository, seen), {}, pointer.digest)
+            _refuse(repository, wanted, await self._standing(repository, seen), {}, pointer.digest)
             allowed = seen and seen.write
         member = await self._member(repository, wanted, pointer)
 
@@ -229,17 +235,29 @@ def _merged(old: dict[Format, FormatEntry], new: dict[Format, FormatEntry]) -> d
     return formats
 
 
-def _refuse(wanted: Wanted, before: Standing, found: Found, digest: Digest) -> None:
-    """A release's tag moves to equal content, and to a manifest that only adds formats. Raises Immutable."""
+def _refuse(repository: Repository, wanted: Wanted, before: Standing, found: Found, digest: Digest) -> None:
+    """A release's tag moves to equal content, and to a manifest that only adds formats.
+
+    Raises Immutable, and Forbidden and FormatRefused for what is not the caller's right.
+    """
+    if _is_release(wanted.tag, found):
+        require("push", wanted.policy, wanted.by, repository)
+        require_formats(found, wanted.policy, repository)
+    else:
+        require_channel(wanted.tag, wanted.policy, wanted.by, repository)
     contents = {format: packed.contents.tar_digest for format, packed in found.items()}
     if wanted.policy.strict and not may_come(before, contents, digest):
         raise Immutable(
             f"the release {wanted.tag} was deleted, and may only come back with the content it had", tag=wanted.tag
         )
-    if not isinstance(before, ReleaseTag) or wanted.policy.tags_move:
+    if not isinstance(before, ReleaseTag):
         return
     same = all(before.formats[format].tar_digest == tar for format, tar in contents.items() if format in before.formats)
-    if not (contents and before.formats and same):
+    if contents and before.formats and same:
+        return
+    if wanted.policy.tags_move:
+        require("force", wanted.policy, wanted.by, repository)
+    else:
         raise Immutable(f"the release {wanted.tag} exists with other content: releases are immutable", tag=wanted.tag)
 
 

@@ -53,23 +53,25 @@ class Uploads:
         self._core = core
         self._blobs = blobs
 
-    async def begin(self, repository: Repository) -> Upload:
-        """A new upload without bytes."""
+    async def begin(self, repository: Repository, *, owner: str = "") -> Upload:
+        """A new upload without bytes. Nobody but `owner` finds it again."""
         upload_id, now = self._core.new_id(), self._core.clock()
-        wanted = UploadRecord(repository=repository, started_at=now, touched_at=now)
+        wanted = UploadRecord(repository=repository, started_at=now, touched_at=now, owner=owner)
         await self._core.updater.update(keys.upload(upload_id), UploadRecord, lambda _: wanted, durable=False)
         return Upload(upload_id, 0)
 
-    async def find(self, repository: Repository, upload_id: str) -> Upload:
+    async def find(self, repository: Repository, upload_id: str, *, owner: str = "") -> Upload:
         """The open upload. Raises UploadNotFound."""
-        return Upload(upload_id, (await self._session(repository, upload_id)).size)
+        return Upload(upload_id, (await self._session(repository, upload_id, owner)).size)
 
-    async def append(self, repository: Repository, upload_id: str, chunks: Chunks, *, at: int | None = None) -> Upload:
+    async def append(
+        self, repository: Repository, upload_id: str, chunks: Chunks, *, at: int | None = None, owner: str = ""
+    ) -> Upload:
         """Add `chunks`, which must begin at offset `at` where that is given; nothing of them is kept if they raise.
 
         Raises UploadNotFound, OutOfOrder (also where another piece came in meanwhile), and what `chunks` raises.
         """
-        session = await self._session(repository, upload_id)
+        session = await self._session(repository, upload_id, owner)
         _check_order(session, at)
         last = _short_last(session)
         added, _ = await self._store(_joined(self._read([last] if last else []), chunks))
@@ -81,7 +83,14 @@ class Uploads:
         return Upload(upload_id, after.size)
 
     async def finish(
-        self, repository: Repository, upload_id: str, digest: Digest, chunks: Chunks, *, at: int | None = None
+        self,
+        repository: Repository,
+        upload_id: str,
+        digest: Digest,
+        chunks: Chunks,
+        *,
+        at: int | None = None,
+        owner: str = "",
     ) -> None:
         """Add `chunks` as `append` does, and make the whole a blob of the repository. The session ends.
 
@@ -90,14 +99,15 @@ class Uploads:
         session is gone.
         """
         try:
-            session = await self._session(repository, upload_id)
+            session = await self._session(repository, upload_id, owner)
             _check_order(session, at)
             await self._commit(repository, upload_id, session, digest, chunks)
         except InvalidDigest:
             await self._end(repository, upload_id)
             raise
         except UploadNotFound:
-            if not (is_blob_id(upload_id) and await self._blobs.revive(repository, digest)):
+            ended = is_blob_id(upload_id) and not await self._is_anothers(upload_id, owner)
+            if not (ended and await self._blobs.revive(repository, digest)):
                 raise
             async for _ in chunks:
                 pass  # a client that is cut off while it sends would not look at the answer
@@ -123,17 +133,23 @@ class Uploads:
         """Make `chunks` a blob of the repository at once, without a session. Raises InvalidDigest."""
         await self._keep(repository, digest, await self._receive(digest, chunks), durable=True)
 
-    async def cancel(self, repository: Repository, upload_id: str) -> None:
+    async def cancel(self, repository: Repository, upload_id: str, *, owner: str = "") -> None:
         """Give the upload up. Raises UploadNotFound."""
-        await self._session(repository, upload_id)
+        await self._session(repository, upload_id, owner)
         if not await self._end(repository, upload_id):
             raise _no_upload()
 
-    async def _session(self, repository: Repository, upload_id: str) -> UploadRecord:
+    async def _session(self, repository: Repository, upload_id: str, owner: str) -> UploadRecord:
         found = await self._core.read(keys.upload(upload_id), UploadRecord) if is_blob_id(upload_id) else None
         if not isinstance(found, UploadRecord) or found.repository != repository or found.ended_at:
             raise _no_upload()
+        if found.owner != owner:
+            raise _no_upload()
         return found
+
+    async def _is_anothers(self, upload_id: str, owner: str) -> bool:
+        found = await self._core.read(keys.upload(upload_id), UploadRecord)
+        return isinstance(found, UploadRecord) and found.owner != owner
 
     async def _last(self, chunks: Chunks) -> UploadPart | None:
         """The piece that a closing request brings; None where it has no body, as most have none."""
@@ -164,7 +180,7 @@ class Uploads:
         return True
 
     async def _unchanged(self, repository: Repository, upload_id: str, seen: UploadRecord) -> None:
-        now = await self._session(repository, upload_id)
+        now = await self._session(repository, upload_id, seen.owner)
         if now.write != seen.write:
             raise _overtaken(now)
 

@@ -39,4 +39,12 @@ ACCOUNTS: Final = (
         "--visibility",
         "Who may pull what has no visibility of its own, where there are accounts: public (anybody) or private.",
     ),
+    Setting(
+        "htpasswd",
+        types.optional_file,
+        "",
+        ("CNR_HTPASSWD",),
+        "--htpasswd",
+        "A file of users with bcrypt hashes (htpasswd -B) who may log in, too; changes of it are seen within seconds.",
+    ),
 )

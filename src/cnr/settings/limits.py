@@ -28,7 +28,7 @@ LIMITS: Final = (
     Setting(
         "body_timeout",
         types.whole(1, 86400),
-        "120",
+        "30",
         ("CNR_BODY_TIMEOUT",),
         "--body-timeout",
         "Seconds without a byte after which a body is given up.",

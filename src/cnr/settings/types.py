@@ -71,6 +71,11 @@ def _url(text: str) -> StoreUrl:
     return StoreUrl.of_folder(folder(url.path))
 
 
+def optional_file(text: str) -> Path | None:
+    """An absolute path, made so from the folder in which the server is started; None for none."""
+    return Path(text).expanduser().absolute() if text else None
+
+
 def host(text: str) -> Host:
     """A host with or without a port."""
     return Host.parse(text)
@@ -141,6 +146,9 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 _SIZE: Final = re.compile(r"([0-9]{1,12})\s*([kmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
 
 
+_RATE: Final = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?", re.ASCII)
+
+
 def size(text: str) -> int:
     """Bytes, from a number with or without a unit; units are powers of 1024."""
     found = _SIZE.fullmatch(text.strip())
@@ -157,6 +165,15 @@ def size_or_off(text: str) -> int | None:
         return size(text)
     except ValueError as exc:
         raise ValueError(f"{exc}, or off") from None
+
+
+def rate_or_off(text: str) -> float | None:
+    """Requests per second, or None for off."""
+    if text.lower() == "off":
+        return None
+    if not _RATE.fullmatch(text) or not 0.001 <= float(text) <= 10**6:
+        raise ValueError("use a number per second such as 50 or 0.5, or off")
+    return float(text)
 
 
 def yes_or_no(text: str) -> bool:

@@ -53,6 +53,12 @@ class PolicyRecord(Stored, frozen=True, kw_only=True):
     force: bool | None = None
     untagged_after: int | Literal["never"] | None = None
     visibility: Literal["public", "private"] | None = None
+    push_role: Role | None = None
+    force_role: Role | None = None
+    yank_role: Role | None = None
+    delete_role: Role | None = None
+    channels: dict[str, Role] | None = None
+    formats: tuple[Format, ...] | None = None
     below: bool = False
 
 
@@ -87,7 +93,10 @@ class GroupRecord(Stored, frozen=True, kw_only=True):
 
 
 class TokenRecord(Stored, frozen=True, kw_only=True):
-    """accounts/tokens/: a robot token. `secret` is the SHA-256 of its secret part; 0 in `expires_at` is never."""
+    """accounts/tokens/: a robot token. `secret` is the SHA-256 of its secret part; 0 in `expires_at` is never.
+
+    `owner`, with `owner_born`, is the user whose rights bound the token's; empty: it has them by itself.
+    """
 
     born: str
     name: str
@@ -96,6 +105,8 @@ class TokenRecord(Stored, frozen=True, kw_only=True):
     created_at: int
     expires_at: int = 0
     created_by: str = ""
+    owner: str = ""
+    owner_born: str = ""
 
 
 class TokenUse(Stored, frozen=True, kw_only=True):
@@ -264,7 +275,7 @@ class UploadRecord(Stored, frozen=True, kw_only=True):
 
     `adopted` is the id of a part that a request began to make a blob of: whether it did is not known from here.
     `ended_at` is set where a slow one became a blob, and the record only tells garbage collection since when the push
-    goes on.
+    goes on. `owner` is who began it: nobody's where there are no accounts.
     """
 
     repository: Repository
@@ -273,6 +284,7 @@ class UploadRecord(Stored, frozen=True, kw_only=True):
     parts: tuple[UploadPart, ...] = ()
     adopted: str = ""
     ended_at: int = 0
+    owner: str = ""
 
     @property
     def size(self) -> int:

@@ -12,9 +12,10 @@ from tests.protocols.oci.test_conformance import suite
 __all__ = ["suite"]
 
 
+@pytest.mark.parametrize("version", ["1.1", "dev"])
 @pytest.mark.parametrize("scheme", ["basic", "bearer"])
 @pytest.mark.parametrize("entry", ["uvicorn", "gunicorn"])
-def test_the_suite_with_a_password(suite: str, scheme: str, entry: str, tmp_path: Path) -> None:
+def test_the_suite_with_a_password(suite: str, scheme: str, entry: str, version: str, tmp_path: Path) -> None:
     world = World.start(tmp_path / "server", entry=entry, CNR_AUTH_SCHEME=scheme)
     try:
         run = subprocess.run(
@@ -24,7 +25,7 @@ def test_the_suite_with_a_password(suite: str, scheme: str, entry: str, tmp_path
                 "HOME": str(tmp_path),
                 "OCI_REGISTRY": world.server.url.removeprefix("http://"),
                 "OCI_TLS": "disabled",
-                "OCI_VERSION": "1.1",
+                "OCI_VERSION": version,
                 "OCI_USERNAME": "root",
                 "OCI_PASSWORD": PASSWORD,
                 "OCI_RESULTS_DIR": str(tmp_path / "results"),

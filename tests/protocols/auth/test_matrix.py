@@ -23,6 +23,7 @@ from cnr.http.fields import BodyLimits
 from cnr.http.routes import Route
 
 P = "/api/v1/packages"
+A = "/api/v1/admin"
 PACKAGE = P + "/{namespace}/{name}"
 FILE = PACKAGE + "/{release}/{media_type}"
 BLOBS = "/v2/{name}/blobs/"
@@ -64,6 +65,19 @@ NEEDS: Mapping[tuple[str, str], str] = {
     ("GET", CHARTS + "/{name}/{version}"): "pull",
     ("DELETE", CHARTS + "/{name}/{version}"): "delete",
     ("GET", CHARTS + "/{name}/{version}/{what}"): "pull",
+    **dict.fromkeys((("GET", A + "/me"), ("PUT", A + "/me/password")), "self"),
+    **{(method, A + "/tokens"): "self" for method in ("GET", "POST")},
+    **{(method, A + "/tokens/{token}"): "self" for method in ("GET", "DELETE")},
+    ("POST", A + "/signing-keys"): "registry",
+    **{(method, f"{A}/{kind}s"): "registry" for method in ("GET", "POST") for kind in ("user", "group")},
+    **{(method, A + "/users/{user}"): "registry" for method in ("GET", "PATCH", "DELETE")},
+    **{(method, A + "/groups/{group}"): "registry" for method in ("GET", "DELETE")},
+    **{(method, A + "/groups/{group}/members/{user}"): "registry" for method in ("PUT", "DELETE")},
+    ("GET", A + "/roles"): "registry",
+    ("GET", A + "/roles/{path}"): "admin",
+    **{(method, A + "/users/{user}/roles/{path}"): "admin" for method in ("PUT", "DELETE")},
+    **{(method, A + "/groups/{group}/roles/{path}"): "admin" for method in ("PUT", "DELETE")},
+    **{(method, A + "/policies/{path}"): "admin" for method in ("GET", "PATCH")},
     ("GET", "/v2/"): "login",
     ("GET", "/v2/_oci/ext/discover"): "public",
     ("GET", "/token"): "public",
@@ -83,16 +97,18 @@ NEEDS: Mapping[tuple[str, str], str] = {
     ("DELETE", BLOBS + "uploads/{reference}"): "push",
 }
 
-ACTIONS = {"seen": "list"}
-"""What shows to each caller what he may pull, and sends anybody who may pull nothing to log in."""
+ACTIONS = {"seen": "list", "registry": "admin", "user": "self"}
+"""`seen` shows to each caller what he may pull, and sends anybody who may pull nothing to log in; `registry` is to
+administer all of it, `admin` a path; `user` is for users, and not for robot tokens."""
 UNKNOWN = ("wrong password", "expired token", "revoked token")
 RIGHTS = {
     "anonymous": {},
     "reader": {"team": {"pull"}},
     "writer": {"team": {"pull", "push"}},
     "other's admin": {},
+    "team's admin": {"team": {"pull", "push", "delete", "admin"}},
     "narrow robot": {PRIVATE: {"pull"}},
-    "admin": {"team": {"pull", "push", "delete"}, "open": {"pull", "push", "delete"}},
+    "admin": {"team": {"pull", "push", "delete", "admin"}, "open": {"pull", "push", "delete", "admin"}},
 }
 """Who has which rights in a namespace, or in one repository. What is in `open` may be pulled by all."""
 
@@ -102,7 +118,7 @@ def routes() -> list[Route]:
 
     async def ready() -> None: ...
 
-    async def check(name: str, password: str) -> None: ...
+    async def check(name: str, password: str, address: str) -> None: ...
 
     nothing: object = _Anything()
     fields = FieldReader(BodyLimits(), Path())
@@ -144,6 +160,10 @@ def paths(path: str, place: str) -> Iterator[str]:
         "file": f"{name}-1.0.0.tgz",
         "version": "1.0.0",
         "what": "values",
+        "user": "nobody",
+        "group": "nobody",
+        "token": "0" * 16,
+        "path": place,
         "reference": digest(b"{}") if path.startswith(BLOBS) else "1.0.0",
     }
     if "uploads/{" in path:
@@ -162,6 +182,10 @@ def expected(needs: str, who: str, place: str, protocol: str) -> int | None:
         return None
     if who in UNKNOWN:
         return 401
+    if needs == "registry":
+        return None if who == "admin" else 403
+    if needs in ("self", "user"):
+        return 403 if who == "anonymous" or (needs == "user" and "robot" in who) else None
     if needs in ("list", "login"):
         return 401 if needs == "login" and who == "anonymous" else None
     namespace = place.partition("/")[0]
@@ -186,7 +210,7 @@ def harmless(method: str, path: str) -> str:
     return path
 
 
-GUARDED = [key for key, needs in NEEDS.items() if needs in ("pull", "push", "delete", "seen")]
+GUARDED = [key for key, needs in NEEDS.items() if needs in ("pull", "push", "delete", "seen", "admin")]
 MOVING = ("x-request-id", "date", "content-length")
 WHO = [*UNKNOWN, *RIGHTS]
 

@@ -28,7 +28,14 @@ PASSWORD = "correct horse battery"
 
 PUBLIC, PRIVATE, MISSING = "open/app", "team/app", "team/none"
 PLACES = {"public": PUBLIC, "private": PRIVATE, "missing": MISSING}
-USERS = {"root": None, "rita": ("team", "reader"), "will": ("team", "writer"), "otto": ("other", "admin")}
+USERS = {
+    "root": None,
+    "rita": ("team", "reader"),
+    "will": ("team", "writer"),
+    "otto": ("other", "admin"),
+    "tess": ("team", "admin"),
+    "wren": None,
+}
 
 
 def basic(name: str, password: str = PASSWORD) -> dict[str, str]:
@@ -48,7 +55,9 @@ class World:
 
     @classmethod
     def start(cls, folder: Path, *, entry: str = "uvicorn", workers: int = 1, **env: str) -> "World":
-        server = Server(folder, entry=entry, workers=workers, env={"CNR_AUTH": "authenticated", **env})
+        server = Server(
+            folder, entry=entry, workers=workers, env={"CNR_AUTH": "authenticated", "CNR_LOGIN_FAILURES": "0", **env}
+        )
         world = cls(server.start())
         try:
             world.headers = world.on_store(_people)
@@ -68,7 +77,7 @@ class World:
         """What `work` does on the store itself, as the verbs of the command line do."""
 
         async def run() -> T:
-            config = Config.load({"DATABASE_URL": str(self.server.store)})
+            config = Config.load(self.server.settings)
             async with open_registry(config) as registry:
                 control = access_control(registry)
                 try:
@@ -99,12 +108,13 @@ async def _people(registry: Registry, control: AccessControl) -> dict[str, Mappi
     await control.tokens.remove(revoked_id)
     return {
         "anonymous": {},
-        "wrong password": basic("root", "wrong"),
+        "wrong password": basic("wren", "wrong"),
         "expired token": bearer(await expired(registry, control)),
         "revoked token": bearer(revoked),
         "reader": basic("rita"),
         "writer": basic("will"),
         "other's admin": basic("otto"),
+        "team's admin": basic("tess"),
         "narrow robot": bearer(narrow),
         "admin": basic("root"),
     }

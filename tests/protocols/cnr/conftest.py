@@ -31,6 +31,7 @@ def server(way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
         yield server.start()
     finally:
         server.kill()
+    server.check()
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +59,18 @@ def package(cnr: Cnr) -> str:
 @pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[NewServer]:
     """Starts servers of this test alone; the first one's store is empty, equal folders share one."""
+    servers: dict[Path, Server] = {}
     with ExitStack() as stack:
 
         def start(folder: str = "own", **options: Any) -> Server:
-            server = Server(tmp_path / folder, **options)
+            server = servers[tmp_path / folder] = Server(tmp_path / folder, **options)
             server.launch()
             stack.callback(server.kill)
             return server.wait()
 
         yield start
+    for server in servers.values():
+        server.check()
 
 
 @pytest.fixture

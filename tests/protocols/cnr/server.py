@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-from tests.services import storage
+from tests.services import storage, store_check
 from tests.services.ports import free_port
 
 ROOT: Final = Path(__file__).parents[3]
@@ -66,7 +66,8 @@ class Server:
         self.folder = folder
         self.store = folder / "store"
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "CNR_TLS_CERT" in (env or {}) else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._command = (*wrapper, *ENTRIES[entry](self.port, workers))
         self.settings = {
             "DATABASE_URL": str(self.store),
@@ -128,6 +129,10 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def check(self) -> None:
+        """Nothing in its store may be lost or wrong: run this at the end, when nobody talks to it any more."""
+        store_check.in_order(self.settings)
 
     def output(self) -> str:
         """What it has written so far."""

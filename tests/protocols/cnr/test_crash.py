@@ -18,6 +18,8 @@ from tests.protocols.cnr.server import Server
 LONG = os.environ.get("CNR_LONG") == "1"
 KILLS = 200 if LONG else 20
 PUSHERS = 8
+CHECKED = 5
+"""Of so many crashes one is followed by a check of the whole store, before any server mends what it finds."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,23 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
         for run in range(KILLS):
             load = Load(server.port, run)
             threads = load.start()
+            # On a loaded machine the time below may be too short for any push at all: some runs see one end first.
+            while run % 4 == 0 and not load.acknowledged and any(thread.is_alive() for thread in threads):
+                time.sleep(0.01)
             time.sleep(chance.uniform(0.02, 0.6))
             server.kill()
             for thread in threads:
                 thread.join()
             assert load.wrong == []
+            if run % CHECKED == 0:
+                server.check()
             server.start()
             check_last(server, load)
             acknowledged += load.acknowledged
         check_all(server, acknowledged)
     finally:
         server.kill()
+    server.check()
 
 
 def check_last(server: Server, load: Load) -> None:

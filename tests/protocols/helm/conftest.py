@@ -15,6 +15,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield server.start()
     finally:
         server.kill()
+    server.check()
 
 
 @pytest.fixture(scope="session")

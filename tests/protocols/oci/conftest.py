@@ -18,6 +18,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield server.start()
     finally:
         server.kill()
+    server.check()
 
 
 @pytest.fixture(scope="session")

@@ -84,11 +84,15 @@ def test_case_107_kill_9_during_pushes(tmp_path: Path) -> None:
             threads = [threading.Thread(target=load.push, args=(number,)) for number in range(PUSHERS)]
             for thread in threads:
                 thread.start()
+            # On a loaded machine the time below may be too short for any push at all: some runs see one end first.
+            while run % 4 == 0 and not load.acknowledged and any(thread.is_alive() for thread in threads):
+                time.sleep(0.01)
             time.sleep(chance.uniform(0.05, 0.6))
             server.kill()
             for thread in threads:
                 thread.join()
             assert load.wrong == []
+            server.check()
             server.start()
             with httpx.Client(base_url=server.url, timeout=60) as http:
                 there = {each for each in load.sent if whole(http, *each)}

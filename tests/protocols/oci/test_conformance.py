@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.protocols.cnr.server import Server
+from tests.services.storage import ENGINES, needs_files
 
 SUITE = "conformance"
 
@@ -25,18 +26,34 @@ def suite() -> str:
 @pytest.mark.parametrize("version", ["1.1", "dev"])
 @pytest.mark.parametrize(("entry", "workers"), [("uvicorn", 1), ("serve", 2), ("gunicorn", 2)])
 def test_the_suite(suite: str, entry: str, workers: int, version: str, tmp_path: Path) -> None:
-    server = Server(tmp_path / "server", entry=entry, workers=workers)
+    passes(suite, Server(tmp_path / "server", entry=entry, workers=workers), version)
+
+
+@needs_files  # which here only says: not once more within a run over another store
+@pytest.mark.parametrize("engines", ["redis", "etcd", "s3", "azure", "redis+s3", "etcd+s3"])
+def test_the_suite_over_another_store(suite: str, engines: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    env: dict[str, str] = {}
+    for engine in engines.split("+"):
+        if engine in ENGINES:
+            env |= {"STORAGE": ENGINES[engine](), "CNR_KV_PREFIX": f"conformance-{engines}/"}
+        else:
+            env |= request.getfixturevalue(engine).environment()
+    passes(suite, Server(tmp_path / "server", env=env, workers=2), "1.1")
+
+
+def passes(suite: str, server: Server, version: str) -> None:
+    """Start the server, run the suite against it, and look that nothing was left out."""
     try:
         server.start()
         run = subprocess.run(
             [suite],
             env={
                 "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
+                "HOME": str(server.folder),
                 "OCI_REGISTRY": server.url.removeprefix("http://"),
                 "OCI_TLS": "disabled",
                 "OCI_VERSION": version,
-                "OCI_RESULTS_DIR": str(tmp_path / "results"),
+                "OCI_RESULTS_DIR": str(server.folder / "results"),
             },
             capture_output=True,
             text=True,
