@@ -162,6 +162,8 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
             grace=timedelta(seconds=config.gc_grace),
             policy=config.policy,
             redirect_from=config.blob_redirect,
+            quota=config.quota,
+            upload_idle=timedelta(seconds=config.upload_timeout),
         )
         yield Registry(core)
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from cnr.domain.limits import Limits
-from cnr.domain.policy import Immutability, Policy, Visibility
+from cnr.domain.policy import Immutability, Policy, Quota, Visibility
 from cnr.domain.store_url import Host, StoreUrl
 from cnr.settings import types
 from cnr.settings.accounts import ACCOUNTS
@@ -81,6 +81,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_ratio: int
     max_chart_file: int
     max_metadata: int
+    max_manifest: int
+    max_blob: int
+    max_uploads: int
+    max_uploads_per_repository: int
+    upload_timeout: int
+    max_tags_per_namespace: int | None
+    max_bytes_per_namespace: int | None
     gc_interval: int
     gc_grace: int
     gc_untagged_after: int | None
@@ -121,7 +128,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ratio=self.max_ratio,
             chart_file_bytes=self.max_chart_file,
             metadata_bytes=self.max_metadata,
+            manifest_bytes=self.max_manifest,
+            blob_bytes=self.max_blob,
+            uploads=self.max_uploads,
+            uploads_per_repository=self.max_uploads_per_repository,
         )
+
+    @property
+    def quota(self) -> Quota:
+        """What a namespace may have that has no quota of its own."""
+        return Quota(self.max_tags_per_namespace, self.max_bytes_per_namespace)
 
     @classmethod
     def load(cls, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Self:

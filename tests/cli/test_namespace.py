@@ -22,6 +22,10 @@ OTHERS: dict[str, Any] = {
     "delete_role": "maintainer",
     "channels": {},
     "formats": None,
+    "max_tags": None,
+    "max_bytes": None,
+    "used_tags": 0,
+    "used_bytes": 0,
 }
 
 
@@ -47,6 +51,21 @@ def test_what_is_set_is_shown(on: Run) -> None:
     own = {"immutability": "none", "force": False, "untagged_after": 2_592_000, "visibility": "public"}
     assert done == {"path": "ns", **own, **OTHERS, "set": own}
     assert shown(on, "show", "ns/app") == {"path": "ns/app", **own, **OTHERS, "set": {}}
+
+
+def test_quotas(on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shown(on, "set", "ns", "--max-tags", "100", "--max-bytes", "2GiB")
+    assert (found["max_tags"], found["max_bytes"]) == (100, 2 << 30)
+    assert found["set"] == {"max_tags": 100, "max_bytes": 2 << 30}
+    assert "max-bytes       2,147,483,648 (0 used)  set here" in on("show", "ns").out
+    # of a namespace; a repository in it has none of its own
+    assert shown(on, "show", "ns/app")["max_tags"] is None
+    monkeypatch.setenv("CNR_MAX_TAGS_PER_NAMESPACE", "7")
+    assert shown(on, "show", "other")["max_tags"] == 7
+    assert shown(on, "set", "other", "--max-tags", "off")["max_tags"] is None
+    assert shown(on, "set", "ns", "--unset", "max-tags")["max_tags"] == 7
+    for wrong in (("--max-tags", "x"), ("--max-tags", "-1"), ("--max-bytes", "2 miles")):
+        assert on("set", "ns", *wrong).code == 2
 
 
 def test_who_does_what(on: Run) -> None:
@@ -98,6 +117,8 @@ def test_it_says_where_a_rule_comes_from(on: Run, monkeypatch: pytest.MonkeyPatc
         ["delete-role", "maintainer", "from", "above"],
         ["channels", "-", "from", "above"],
         ["formats", "all", "from", "above"],
+        ["max-tags", "any", "(0", "used)", "from", "above"],
+        ["max-bytes", "any", "(0", "used)", "from", "above"],
     ]
 
 

@@ -227,7 +227,7 @@ async def test_without_a_change_only_the_head_is_read(store: MemoryRecords, cata
 async def test_records_that_no_view_shows_are_not_read(store: MemoryRecords, catalog: Catalog) -> None:
     await catalog.names()
     store.calls.clear()
-    await store.write("manifests/ns!app/sha256:00", b"\x01")
+    await store.write("contents/ns!app/sha256:00", b"\x01")
     await store.write("policy/ns", b"\x01")
     await catalog.names()
     assert (store.calls["changes"], store.calls["get"], store.calls["scan"]) == (1, 0, 0)
@@ -275,7 +275,7 @@ async def test_a_rebuild_goes_on_when_its_request_goes_away(store: MemoryRecords
     assert question.cancelled()
     store.scans.set()
     assert await catalog.names() == [APP]
-    assert store.calls["scan"] == 3, "two pages of tags/ and one of repos/, once"
+    assert store.calls["scan"] == 5, "two pages of tags/, one each of repos/, blobs/ and manifests/, once"
 
 
 async def test_closing_ends_a_rebuild(store: MemoryRecords, views: SqliteViews) -> None:
@@ -379,6 +379,6 @@ async def test_views_that_are_deleted_while_in_use_are_built_anew(store: MemoryR
     assert await catalog.names() == [APP]
     await store.write(tag("2.0.0"), release())
     assert await catalog.default(APP) == "2.0.0"
-    assert view_files(tmp_path)[0].name == "views-2.sqlite"
+    assert view_files(tmp_path)[0].name == "views-3.sqlite"
     await catalog.close()
     await views.close()

@@ -20,7 +20,7 @@ from cnr.store.base import Cursor, Version
 from cnr.store.views import Change, ChartPlace, CursorMoved, FormatRow, ReleaseRow, ViewsLost
 from cnr.store.views_sqlite import SqliteViews
 
-NAME = "views-2.sqlite"
+NAME = "views-3.sqlite"
 APP = Repository("ns/app")
 
 
@@ -148,7 +148,7 @@ async def test_a_place_that_cannot_hold_a_file_is_said(tmp_path: Path) -> None:
 
 async def test_the_file_is_for_its_owner_and_group(tmp_path: Path) -> None:
     views = await filled(tmp_path)
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in (NAME, f"{NAME}-wal", "views-2.lock")]
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in (NAME, f"{NAME}-wal", "views-3.lock")]
     assert [mode & 0o137 for mode in modes] == [0, 0, 0]
     await views.close()
 

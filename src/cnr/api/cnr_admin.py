@@ -17,7 +17,7 @@ from cnr.auth.access_control import AccessControl
 from cnr.auth.robots import StoredRobots
 from cnr.domain.account import Path, parse_label, parse_path
 from cnr.domain.errors import Forbidden, InvalidUsage
-from cnr.domain.rulebook import RuleChanges
+from cnr.domain.rulebook import QUOTAS, RuleChanges
 from cnr.http.audited import note
 from cnr.http.routes import Route
 from cnr.registry.registry import Registry
@@ -99,6 +99,8 @@ class AdminRoutes:
         at, wanted = parse_path(path), (await read(request, RuleChanges)).values()
         if not wanted:
             raise InvalidUsage("there is nothing to set")
+        if wanted.keys() & QUOTAS and "admin" not in request.scope["grant"].caller.rights(None):
+            raise Forbidden("only who administers the whole registry sets max_tags and max_bytes")
         note(request, rules=" ".join(sorted(wanted)))
         return versioned(await self._rulebook.set_rules(at, wanted, expect=if_match(request)))
 

@@ -19,8 +19,6 @@ from cnr.http.whole import RawHeaders, WholeResponse
 from cnr.registry.references import IMAGES, INDEXES, Pushed, read_manifest
 from cnr.registry.registry import Registry
 
-MANIFEST_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of a manifest. Source: OCI distribution 1.1, "Pushing manifests"."""
 TAGS_LIMIT: Final = 100
 """Tags that one request may move."""
 
@@ -30,7 +28,7 @@ class ManifestRoutes:
 
     def __init__(self, registry: Registry, stall_s: float) -> None:
         self._images = registry.images
-        self._bodies = DocumentBodies(registry.core, limit=MANIFEST_LIMIT, stall_s=stall_s)
+        self._bodies = DocumentBodies(registry.core, limit=registry.limits.manifest_bytes, stall_s=stall_s)
 
     def routes(self) -> list[Route]:
         """The route table."""

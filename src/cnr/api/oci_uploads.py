@@ -18,9 +18,6 @@ from cnr.http.routes import Route
 from cnr.registry.registry import Registry
 from cnr.registry.uploads import Upload
 
-BLOB_LIMIT: Final = 1 << 62
-"""Bytes of a blob: the disk decides."""
-
 _CONTENT_RANGE: Final = re.compile(r"(?:bytes )?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
 _ALGORITHMS: Final = ("sha256", "sha512")
 
@@ -58,7 +55,7 @@ class UploadRoutes:
         elif "digest" in query:
             digest = parse_digest(query["digest"])
             note(request, digest=digest)
-            await self._uploads.take(repository, digest, self._body(request))
+            await self._uploads.take(repository, digest, self._body(request), length=_length(request))
             return _created(repository, digest)
         return _progress(repository, await self._uploads.begin(repository, owner=_owner(request)), 202)
 
@@ -83,7 +80,12 @@ class UploadRoutes:
     async def append(self, request: Request, name: str, reference: str) -> Response:
         repository = writable(name)
         upload = await self._uploads.append(
-            repository, reference, self._body(request), at=_offset(request), owner=_owner(request)
+            repository,
+            reference,
+            self._body(request),
+            at=_offset(request),
+            length=_length(request),
+            owner=_owner(request),
         )
         return _progress(repository, upload, 202)
 
@@ -93,8 +95,9 @@ class UploadRoutes:
             raise InvalidDigest("the end of an upload needs ?digest= of the whole blob")
         digest = parse_digest(request.query_params["digest"])
         note(request, digest=digest)
-        owner, at = _owner(request), _offset(request)
-        await self._uploads.finish(repository, reference, digest, self._body(request), at=at, owner=owner)
+        owner, at, length = _owner(request), _offset(request), _length(request)
+        body = self._body(request)
+        await self._uploads.finish(repository, reference, digest, body, at=at, length=length, owner=owner)
         return _created(repository, digest)
 
     async def cancel(self, request: Request, name: str, reference: str) -> Response:
@@ -102,7 +105,7 @@ class UploadRoutes:
         return Response(status_code=204)
 
     def _body(self, request: Request) -> AsyncIterator[bytes]:
-        return body_chunks(request, limit=BLOB_LIMIT, stall_s=self._stall_s)
+        return body_chunks(request, limit=self._registry.limits.blob_bytes, stall_s=self._stall_s)
 
 
 def _owner(request: Request) -> str:
@@ -124,6 +127,12 @@ def _offset(request: Request) -> int | None:
     if last + 1 < first or (length is not None and length.isdecimal() and int(length[:20]) != last - first + 1):
         raise InvalidSize("Content-Range and Content-Length contradict one another")
     return first
+
+
+def _length(request: Request) -> int:
+    """Bytes that the request says it brings; 0 where it does not say."""
+    length = request.headers.get("content-length", "")
+    return int(length[:20]) if length.isdecimal() else 0
 
 
 def _progress(repository: Repository, upload: Upload, status: int) -> Response:

@@ -47,6 +47,23 @@ class Age(click.ParamType[int | str]):
             self.fail(f"{value!r}: use a number of seconds, 12h, 30d or never", param, ctx)
 
 
+class Limit(click.ParamType[int | str]):
+    """A number of things or bytes, as `parse` reads it, or `off`."""
+
+    name = "limit"
+
+    def __init__(self, parse: Callable[[str], int | None]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises click.BadParameter."""
+        try:
+            found = self._parse(str(value))
+        except ValueError as exc:
+            self.fail(f"{value!r}: {exc}", param, ctx)
+        return "off" if found is None else found
+
+
 class RoleOf(click.ParamType[tuple[str, str]]):
     """A channel or pattern, and the least role that may move it: `stable:maintainer`, `*:writer`."""
 
@@ -109,6 +126,12 @@ def show(path: Any, output: str, **flags: Any) -> None:
 )
 @click.option("--format", "formats", metavar="FORMAT", multiple=True, help="A format that may be pushed; repeatable.")
 @click.option(
+    "--max-tags", metavar="NUMBER", type=Limit(types.count_or_off), help="Most tags at this path and below it, or off."
+)
+@click.option(
+    "--max-bytes", metavar="SIZE", type=Limit(types.size_or_off), help="Most bytes at this path and below it, or off."
+)
+@click.option(
     "--unset",
     type=click.Choice([field.replace("_", "-") for field in RULES]),
     multiple=True,
@@ -151,7 +174,7 @@ def _text(rules: Rules) -> str:
     rows = [
         [
             field.replace("_", "-"),
-            _shown(field, getattr(rules, field)),
+            _shown(field, getattr(rules, field), rules),
             "set here" if field in rules.set else "from above",
         ]
         for field in RULES
@@ -159,7 +182,7 @@ def _text(rules: Rules) -> str:
     return table(["RULE", rules.path, ""], rows)
 
 
-def _shown(field: str, value: Any) -> str:
+def _shown(field: str, value: Any, rules: Rules) -> str:
     match field, value:
         case "force", bool():
             return "allowed" if value else "not allowed"
@@ -169,4 +192,7 @@ def _shown(field: str, value: Any) -> str:
             return " ".join(f"{pattern}:{role}" for pattern, role in value.items()) or "-"
         case "formats", _:
             return "all" if value is None else " ".join(value) or "none"
+        case "max_tags" | "max_bytes", _:
+            used = rules.used_tags if field == "max_tags" else rules.used_bytes
+            return f"{'any' if value is None else f'{value:,}'} ({used:,} used)"
     return str(value)

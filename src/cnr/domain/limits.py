@@ -12,6 +12,8 @@ MIB = 1024 * KIB
 class Limits:
     """Limits of one push, with the defaults of contracts/cnr.md 2.4. `*_bytes` in bytes, the others are counts.
 
+    `uploads` are the open ones at a time; 0 is no limit.
+
     `ratio` is unpacked to compressed size, and counts only above RATIO_FREE_BYTES unpacked: an empty tar is
     10 KiB in 45 bytes of gzip and harms nobody.
     """
@@ -24,6 +26,10 @@ class Limits:
     ratio: int = 200
     chart_file_bytes: int = 5 * MIB
     metadata_bytes: int = 64 * KIB
+    manifest_bytes: int = 4 * MIB
+    blob_bytes: int = 64 * 1024 * MIB
+    uploads: int = 10_000
+    uploads_per_repository: int = 1_000
 
 
 RATIO_FREE_BYTES = MIB

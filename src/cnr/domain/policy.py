@@ -3,7 +3,7 @@
 Source: contracts/oci-helm.md 6.4 (5), (8).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal, get_args
@@ -88,5 +88,31 @@ def policy_path(repository: Repository) -> str:
     return repository if "/" in repository else f"{LIBRARY}/{repository}"
 
 
+def beginnings(path: str) -> Iterator[str]:
+    """Every beginning of a path, from its first component to itself."""
+    parts = path.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many tags there may be at a path and below, and how many bytes; None: any number."""
+
+    max_tags: int | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How many tags there are at a path and below: releases, channels, other tags. And the bytes of what is stored.
+
+    Bytes of blobs and manifests as their repositories have them: what is in two repositories counts twice.
+    """
+
+    tags: int = 0
+    bytes: int = 0
+
+
+UNLIMITED: Final = Quota()
 DEFAULT: Final = Policy()
 """The rules of a server that was told nothing."""

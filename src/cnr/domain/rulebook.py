@@ -12,6 +12,7 @@ from cnr.domain.names import parse_format
 from cnr.domain.policy import Immutability, Visibility, parse_pattern
 
 Seconds = Annotated[int, Meta(ge=0, le=10**9, description="Seconds.")]
+Count = Annotated[int, Meta(ge=0, le=10**18)]
 Writing = Literal["writer", "maintainer", "admin"]
 Deleting = Literal["maintainer", "admin"]
 LISTED: Final = 100
@@ -31,6 +32,8 @@ class RuleChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delete_role: Deleting | msgspec.UnsetType | None = msgspec.UNSET
     channels: dict[str, Writing] | msgspec.UnsetType | None = msgspec.UNSET
     formats: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    max_tags: Count | Literal["off"] | msgspec.UnsetType | None = msgspec.UNSET
+    max_bytes: Count | Literal["off"] | msgspec.UnsetType | None = msgspec.UNSET
 
     def values(self) -> dict[str, Any]:
         """What is given, by name, checked. Raises InvalidUsage, InvalidName."""
@@ -47,6 +50,8 @@ class RuleChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 RULES: Final = RuleChanges.__struct_fields__
 """The names of the rules that a path may have."""
+QUOTAS: Final = frozenset({"max_tags", "max_bytes"})
+"""Those of them that only who administers the whole registry sets: others would lift what limits them."""
 
 
 def _few(found: Any, what: str) -> None:
@@ -57,7 +62,8 @@ def _few(found: Any, what: str) -> None:
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What holds at a path, and in `set` what of it was set for exactly this path.
 
-    `untagged_after` in seconds, null: for ever. `channels`: who may move which. `formats` null: all.
+    `untagged_after` in seconds, null: for ever. `channels`: who may move which. `formats` null: all. `max_tags` and
+    `max_bytes` are this path's own, null: none; `used_tags` and `used_bytes` are what they limit.
     """
 
     path: str
@@ -71,6 +77,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     delete_role: Role
     channels: dict[str, Role]
     formats: list[str] | None
+    max_tags: int | None
+    max_bytes: int | None
+    used_tags: int
+    used_bytes: int
     set: dict[str, Any]
     version: str
 

@@ -12,6 +12,7 @@ from cnr.domain.errors import DataCorrupt, PackageNotFound, StoreUnavailable
 from cnr.domain.names import Repository
 from cnr.registry.core import Core, Source
 from cnr.registry.proof import proven
+from cnr.registry.quotas import Quotas
 from cnr.store import keys
 from cnr.store.base import BlobAddresses, BlobNotFound, BlobReader
 from cnr.store.records import INLINE_BLOB, BlobRecord
@@ -30,8 +31,9 @@ _log = logging.getLogger(__name__)
 class Blobs:
     """Stores, finds and opens blobs. Presence is a record and is read anew each time."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, quotas: Quotas) -> None:
         self._core = core
+        self._quotas = quotas
 
     async def store(self, repository: Repository, digest: Digest, size: int, source: Source) -> None:
         """Make `digest` a live blob of the repository; `source` must hash to it. Idempotent.
@@ -79,12 +81,16 @@ class Blobs:
             await self._core.blobs.delete(blob_id)
 
     async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
-        """Make a blob of `source` one of `repository` too, with bytes of its own; whether `source` has it."""
+        """Make a blob of `source` one of `repository` too, with bytes of its own; whether `source` has it.
+
+        Raises QuotaExceeded.
+        """
         record = await self.find(source, digest)
         if record is None:
             return False
         if source == repository or await self.revive(repository, digest):
             return await self.revive(repository, digest)
+        await self._quotas.require_room(repository, size=record.size)
         if record.data is not None:
             await self.keep(repository, digest, record.data, durable=True)
             return True

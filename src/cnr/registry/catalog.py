@@ -14,6 +14,7 @@ from cnr.domain.access import Sees
 from cnr.domain.archive import HELM
 from cnr.domain.errors import CnrError, StoreUnavailable
 from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
+from cnr.domain.policy import Use
 from cnr.domain.version import Release
 from cnr.registry.chart_entries import ChartEntries
 from cnr.registry.rows import change_of, read
@@ -35,7 +36,7 @@ from cnr.store.views import (
 
 T = TypeVar("T")
 
-VIEWED: Final = (keys.TAGS, keys.REPOS)
+VIEWED: Final = (keys.TAGS, keys.REPOS, keys.BLOBS, keys.MANIFESTS)
 """Prefixes of the records that views show."""
 READS_AT_ONCE: Final = 50
 """Records read side by side while catching up; also how much is done before the event loop gets its turn."""
@@ -311,6 +312,10 @@ class Catalog:
     async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
         """Where the channels of this name in a namespace point: the name of each chart, and the release."""
         return await self._ask(lambda: self._views.channel_targets(namespace, name))
+
+    async def use(self, path: str) -> Use:
+        """How many tags and bytes there are at a path and below; see ViewStore.use."""
+        return await self._ask(lambda: self._views.use(path))
 
     async def chart_place(self, namespace: str) -> ChartPlace:
         """How far the charts of a namespace have come; see ViewStore.chart_place."""

@@ -17,6 +17,7 @@ from cnr.domain.policy import Policy
 from cnr.domain.version import Release, is_release, lenient_of, order_key, release_of, resolve, tag_of
 from cnr.registry.core import Core
 from cnr.registry.policies import Policies
+from cnr.registry.quotas import Quotas
 from cnr.registry.rights import require_channel
 from cnr.registry.tags import Tags, no_release
 from cnr.registry.tombstones import is_tombstone
@@ -36,6 +37,7 @@ class Channels:
         self._core = core
         self._policies = policies
         self._tags = tags
+        self._quotas = Quotas(core, policies)
 
     async def all(self, package: PackageName) -> Sequence[ChannelView]:
         """The package's channels by name. Raises PackageNotFound."""
@@ -55,11 +57,12 @@ class Channels:
 
         Raises PackageNotFound, InvalidQuery (neither a version nor a range), ReleaseNotFound (also for a range:
         a member is exact), NameTaken (a tag of another kind has the name, such as a chart's `1.0`, or had it and is
-        remembered), RecordFull, Forbidden (a rule keeps the channel from `by`).
+        remembered), RecordFull, QuotaExceeded, Forbidden (a rule keeps the channel from `by`).
         """
         policy = await self._require(package, name, by)
         await self._tags.require_package(package)
         member = await self._member(package, release)
+        await self._quotas.require_room(package.repository, tag=Tag(name))
         dead = await self._dead(package, name)
         remembering = lenient_of(name) is not None and policy.strict
 

@@ -32,6 +32,7 @@ from cnr.registry.images import Images
 from cnr.registry.manifests import Manifests
 from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
+from cnr.registry.quotas import Quotas
 from cnr.registry.references import read_manifest
 from cnr.registry.release import Composer, FactsGone, Formats, Moved
 from cnr.registry.rights import require
@@ -62,6 +63,7 @@ class ChartUploads:
         self._blobs = blobs
         self._manifests = manifests
         self._images = images
+        self._quotas = Quotas(core, policies)
 
     async def publish(
         self,
@@ -121,6 +123,7 @@ class ChartUploads:
                 )
             _require_about(provenance, chart.package.name, chart.release, chart.layer.digest)
             await self._require_none(chart, force and policy.may_force)
+            await self._quotas.require_room(repository, size=len(provenance.data))
             with suppress(FactsGone, Moved):
                 if chart.record.origin == "server":
                     await self._remake(chart, provenance, policy)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from cnr.domain.errors import CnrError, OutcomeUnknown
 from cnr.domain.limits import Limits
-from cnr.domain.policy import DEFAULT, Policy
+from cnr.domain.policy import DEFAULT, UNLIMITED, Policy, Quota
 from cnr.registry.catalog import Catalog
 from cnr.store import records
 from cnr.store.base import BlobStore, RecordNotFound, RecordStore
@@ -57,8 +57,8 @@ class Core:
     """The stores, the views, and the sources of time and chance. `clock` gives microseconds UTC, never twice the same.
 
     `grace` is how long garbage collection spares what nothing names. `policy` is for what has none of its own.
-    `grace` is how long garbage collection spares what nothing names. Blobs of at least `redirect_from` bytes may be
-    fetched from their store itself; None: no blob.
+    `quota` is a namespace's that has none of its own. An open upload to which nothing came for `upload_idle` may be
+    given up. Blobs of at least `redirect_from` bytes may be fetched from their store itself; None: no blob.
     """
 
     records: RecordStore
@@ -73,6 +73,8 @@ class Core:
     grace: timedelta = timedelta(hours=24)
     policy: Policy = DEFAULT
     redirect_from: int | None = None
+    quota: Quota = UNLIMITED
+    upload_idle: timedelta = timedelta(hours=1)
 
     @property
     def trusted_us(self) -> int:

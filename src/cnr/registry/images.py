@@ -30,6 +30,7 @@ from cnr.registry.core import Core
 from cnr.registry.manifests import Manifests
 from cnr.registry.policies import Policies
 from cnr.registry.pushed_formats import declared
+from cnr.registry.quotas import Quotas
 from cnr.registry.references import INDEXES, Pushed, References
 from cnr.registry.release import FactsGone
 from cnr.registry.retag import Retagger, Wanted
@@ -92,16 +93,19 @@ class Images:
         self._manifests = manifests
         self._references = references
         self._retag = retag
+        self._quotas = Quotas(core, policies)
 
     async def put(self, repository: Repository, pushed: Pushed, tag: Tag, *, by: Grant = EVERYTHING) -> None:
         """Store a manifest and point `tag` at it.
 
-        Raises ReferenceMissing, Immutable, Forbidden and FormatRefused before anything is written, and RecordFull.
+        Raises ReferenceMissing, Immutable, Forbidden, FormatRefused and QuotaExceeded before anything is written, and
+        RecordFull.
         """
         await self._references.require(repository, pushed.manifest)
         policy = await self._policies.of(repository)
         require_formats(declared(pushed.manifest), policy, repository)
         wanted = await self._plan(repository, pushed, tag, policy, by)
+        await self._require_room(repository, pushed, tag)
         await self._point(repository, pushed, wanted, await self._store(repository, pushed, durable=False))
 
     async def put_by_digest(
@@ -109,14 +113,16 @@ class Images:
     ) -> list[Tag]:
         """Store a manifest and point all `tags` at it that may move: each is its own swap. Returns those.
 
-        Raises ReferenceMissing and FormatRefused before anything is written.
+        Raises ReferenceMissing, FormatRefused and QuotaExceeded before anything is written.
         """
         await self._references.require(repository, pushed.manifest)
         policy = await self._policies.of(repository)
         require_formats(declared(pushed.manifest), policy, repository)
+        await self._require_room(repository, pushed)
         wanted: list[Wanted] = []
         for tag in dict.fromkeys(tags):
             with suppress(Denied):
+                await self._quotas.require_room(repository, tag=tag)
                 wanted.append(await self._plan(repository, pushed, tag, policy, by))
         stored = await self._store(repository, pushed, durable=True)
         moved = []
@@ -125,6 +131,10 @@ class Images:
                 await self._point(repository, pushed, each, stored)
                 moved.append(each.tag)
         return moved
+
+    async def _require_room(self, repository: Repository, pushed: Pushed, tag: Tag | None = None) -> None:
+        size, digest = len(pushed.data), pushed.digest
+        await self._quotas.require_room(repository, tag=tag, size=size, manifest=digest)
 
     async def _plan(self, repository: Repository, pushed: Pushed, tag: Tag, policy: Policy, by: Grant) -> Wanted:
         record = await self._manifests.get(repository, pushed.digest)

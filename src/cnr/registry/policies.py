@@ -4,13 +4,14 @@ A path's record wins, field by field, over those of its beginnings, and they ove
 component's record says whether any longer path has one: where none has, a write reads one record.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from msgspec.structs import replace
 
 from cnr.domain.names import Repository
-from cnr.domain.policy import Policy, Visibility, policy_path
+from cnr.domain.policy import UNLIMITED, Policy, Quota, Use, Visibility, beginnings, policy_path
 from cnr.registry.core import Core, together
 from cnr.store import keys
 from cnr.store.records import PolicyRecord
@@ -29,18 +30,33 @@ class Policies:
 
     async def at(self, path: str) -> Policy:
         """The rules at a path: of a namespace, or of a repository by its `policy_path`."""
-        first, *longer = _paths(path)
-        found = [await self.own(first)]
-        if found[0].below and longer:
-            found += await together(*map(self.own, longer))
         policy = self._core.policy
-        for record in found:
+        for record in await self._set(path):
             policy = _over(policy, record)
         return policy
 
+    async def quotas(self, path: str) -> dict[str, Quota]:
+        """What counts at a path, by the path that it counts for: its own quota, and those of all its beginnings."""
+        found = zip(beginnings(path), await self._set(path), strict=False)
+        defaults = itertools.chain([self._core.quota], itertools.repeat(UNLIMITED))
+        quotas = {at: _quota(record, default) for (at, record), default in zip(found, defaults, strict=False)}
+        return {at: quota for at, quota in quotas.items() if quota != UNLIMITED}
+
+    async def use(self, path: str) -> Use:
+        """What there is at a path and below it, which quotas limit."""
+        return await self._core.catalog.use(path)
+
     async def is_public(self, path: str) -> bool:
         """Whether anybody may pull what is at a path: one read, and more where the namespace has exceptions."""
-        return (await self.at(path)).visibility == "public"
+        return _visibility(self._core.policy, await self._set(path)) == "public"
+
+    async def _set(self, path: str) -> list[PolicyRecord]:
+        """What was set for each beginning of a path, from its first component to itself."""
+        first, *longer = beginnings(path)
+        found = [await self.own(first)]
+        if found[0].below and longer:
+            found += await together(*map(self.own, longer))
+        return found
 
     async def visible(self, repositories: Sequence[Repository]) -> list[Visibility]:
         """Who may pull from each of these, in their order: a read for each namespace, more for exceptions in it."""
@@ -51,9 +67,8 @@ class Policies:
             first = path.partition("/")[0]
             if first not in firsts:
                 firsts[first] = await self.own(first)
-            plain = not firsts[first].below
-            policy = _over(self._core.policy, firsts[first]) if plain else await self.at(path)
-            found.append(policy.visibility)
+            records = await self._set(path) if firsts[first].below else [firsts[first]]
+            found.append(_visibility(self._core.policy, records))
         return found
 
     async def own(self, path: str) -> PolicyRecord:
@@ -62,7 +77,7 @@ class Policies:
 
     async def change(self, path: str, change: Callable[[PolicyRecord], PolicyRecord]) -> None:
         """Set the rules of exactly this path to what `change` makes of them. Raises StoreTrouble."""
-        first = next(_paths(path))
+        first = next(beginnings(path))
         if first != path:
             # before the longer path's record, or a reader could miss that
             await self._core.updater.update(keys.policy(first), PolicyRecord, _below)
@@ -74,16 +89,18 @@ class Policies:
         await self._core.updater.update(keys.policy(path), PolicyRecord, own)
 
 
-def _paths(path: str) -> Iterator[str]:
-    """Every beginning of a path, from its first component to itself."""
-    parts = path.split("/")
-    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
-
-
 def _below(before: PolicyRecord | None) -> PolicyRecord | Keep:
     if before is not None and before.below:
         return KEEP
     return replace(before or PolicyRecord(), below=True)
+
+
+def _visibility(policy: Policy, records: Sequence[PolicyRecord]) -> Visibility:
+    """That of `policy` with what `records` set: every pull of what is public asks for no more."""
+    visibility = policy.visibility
+    for record in records:
+        visibility = record.visibility or visibility
+    return visibility
 
 
 def _over(policy: Policy, record: PolicyRecord) -> Policy:
@@ -103,3 +120,9 @@ def _over(policy: Policy, record: PolicyRecord) -> Policy:
         channels=policy.channels if record.channels is None else record.channels,
         formats=policy.formats if record.formats is None else frozenset(record.formats),
     )
+
+
+def _quota(record: PolicyRecord, default: Quota) -> Quota:
+    tags = default.max_tags if record.max_tags is None else record.max_tags
+    size = default.max_bytes if record.max_bytes is None else record.max_bytes
+    return Quota(None if tags == "off" else tags, None if size == "off" else size)

@@ -23,6 +23,7 @@ from cnr.registry.draft import Draft, Part, Push, draft, helm_shape
 from cnr.registry.manifests import Manifests
 from cnr.registry.packages import Published
 from cnr.registry.policies import Policies
+from cnr.registry.quotas import Quotas
 from cnr.registry.release import PLACEHOLDER, Composer, FactsGone, Formats, Recipe
 from cnr.registry.rights import require, require_formats
 from cnr.registry.tags import Tags
@@ -45,6 +46,7 @@ class Publisher:
         self._blobs = blobs
         self._manifests = manifests
         self._composer = composer
+        self._quotas = Quotas(core, policies)
         self._contents = Contents(core, blobs)
 
     async def publish(
@@ -63,7 +65,8 @@ class Publisher:
 
         `created_at` is now unless given (an import keeps the old time). Raises InvalidArchive, TooLarge,
         ReleaseExists (this release has this format, and `force` is not given or not allowed), ReleaseRetired,
-        NameTaken, RecordFull; Forbidden and FormatRefused where the path has rules that keep this from `by`.
+        NameTaken, RecordFull, QuotaExceeded; Forbidden and FormatRefused where the path has rules that keep this from
+        `by`.
         """
         limits = self._core.limits
         contents = await self._core.work(source.size, lambda: inspect(source.chunks(), limits, format))
@@ -82,6 +85,8 @@ class Publisher:
         require_formats((format,), policy, package.repository)
         rules = _Rules(policy, force, by)
         await self._composer.check(package, release, _with(push, likely, rules), policy)
+        size, digest = push.contents.size, push.contents.digest
+        await self._quotas.require_room(package.repository, tag=tag_of(release), size=size, blob=digest)
         before, entry = await self._commit(push, metadata, rules)
         if not isinstance(before, ReleaseTag):
             await self._tags.arrived(package.repository, tag_of(release), moment)

@@ -16,6 +16,7 @@ from cnr.registry.packages import Packages
 from cnr.registry.policies import Policies
 from cnr.registry.publish import Publisher
 from cnr.registry.pushed_formats import PushedFormats
+from cnr.registry.quotas import Quotas
 from cnr.registry.readiness import Readiness
 from cnr.registry.references import References
 from cnr.registry.release import Composer
@@ -35,13 +36,14 @@ class Registry:
         self._readiness = Readiness(core.blobs)
         self.policies = Policies(core)
         self.tags = Tags(core)
-        self.blobs = Blobs(core)
+        self.quotas = Quotas(core, self.policies)
+        self.blobs = Blobs(core, self.quotas)
         self.manifests = Manifests(core, self.blobs)
         composer = Composer(core, self.tags, self.blobs, self.manifests)
         self.packages = Packages(core, self.policies, self.tags, self.blobs, composer)
         self.publisher = Publisher(core, self.policies, self.tags, self.blobs, self.manifests, composer)
         self.channels = Channels(core, self.policies, self.tags)
-        self.uploads = Uploads(core, self.blobs)
+        self.uploads = Uploads(core, self.blobs, self.quotas)
         self.blob_deletes = BlobDeletes(core, self.blobs, self.manifests, self.tags)
         self.listing = Listing(core, self.tags, self.manifests)
         formats = PushedFormats(core, self.blobs, self.manifests)

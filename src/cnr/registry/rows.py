@@ -1,4 +1,4 @@
-"""What a record means to the views: one Change for the record under a key of tags/ or repos/."""
+"""What a record means to the views: one Change for the record under a key of tags/, repos/, blobs/ or manifests/."""
 
 import logging
 from collections.abc import Iterable
@@ -9,8 +9,17 @@ from cnr.domain.names import Channel, Repository, Tag
 from cnr.domain.version import lenient_of, release_of
 from cnr.store import keys, records
 from cnr.store.base import Record
-from cnr.store.records import ChannelTag, DeletedTag, FormatEntry, PlainTag, ReleaseTag, Repo
-from cnr.store.views import Change, ChannelRow, FormatRow, PlainRow, ReleaseRow, RepoRow, Row
+from cnr.store.records import (
+    BlobRecord,
+    ChannelTag,
+    DeletedTag,
+    FormatEntry,
+    ManifestRecord,
+    PlainTag,
+    ReleaseTag,
+    Repo,
+)
+from cnr.store.views import Change, ChannelRow, FormatRow, PlainRow, ReleaseRow, RepoRow, Row, SizeRow
 
 DESCRIPTION_LIMIT: Final = 1000
 """Characters of a description that search shows and finds."""
@@ -18,15 +27,17 @@ KEYWORDS_LIMIT: Final = 100
 KEYWORD_LIMIT: Final = 100
 """Characters of one keyword."""
 
+_KINDS: Final[dict[str, Any]] = {"repos": Repo, "blobs": BlobRecord, "manifests": ManifestRecord}
+
 _log = logging.getLogger(__name__)
 
 
 def read(record: Record) -> Any:
-    """What a record of a tag or a package says; None, and a line in the log, where it cannot be decoded.
+    """What a record says; None, and a line in the log, where it cannot be decoded.
 
     Raises StoredFormatTooNew.
     """
-    kind: Any = Repo if record.key.startswith(keys.REPOS) else records.AnyTag
+    kind = _KINDS.get(record.key.partition("/")[0], records.AnyTag)
     try:
         return records.decode(kind, record.value)
     except DataCorrupt as exc:
@@ -40,6 +51,8 @@ def change_of(record: Record, found: Any, chart: bytes | None = None) -> Change:
     key = keys.split(record.key)
     if found is None:
         return Change(record.key, record.version, None)
+    if isinstance(found, BlobRecord | ManifestRecord):
+        return Change(record.key, record.version, SizeRow(key.repository, found.size))
     row = _repo(key.repository, found) if isinstance(found, Repo) else _tag(key.repository, Tag(key.rest), found)
     yanked = isinstance(found, ReleaseTag) and found.yanked is not None
     return Change(record.key, record.version, row, chart, _since(found), yanked)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from cnr.domain.account import Path
 from cnr.domain.errors import ChangedMeanwhile
-from cnr.domain.policy import Policy
+from cnr.domain.policy import UNLIMITED, Policy, Quota, Use
 from cnr.domain.rulebook import RULES, Rules
 from cnr.registry.policies import Policies
 from cnr.store.records import PolicyRecord
@@ -22,7 +22,8 @@ class StoredRulebook:
     async def rules(self, path: Path) -> Rules:
         """As Rulebook.rules."""
         own = await self._policies.own(path)
-        return _shown(path, await self._policies.at(path), own)
+        quota = (await self._policies.quotas(path)).get(path, UNLIMITED)
+        return _shown(path, await self._policies.at(path), own, quota, await self._policies.use(path))
 
     async def set_rules(self, path: Path, wanted: Mapping[str, Any], *, expect: frozenset[str] | None = None) -> Rules:
         """As Rulebook.set_rules; the path's rules must be one of the versions `expect`. Raises ChangedMeanwhile."""
@@ -36,7 +37,7 @@ class StoredRulebook:
         return await self.rules(path)
 
 
-def _shown(path: Path, policy: Policy, own: PolicyRecord) -> Rules:
+def _shown(path: Path, policy: Policy, own: PolicyRecord, quota: Quota, use: Use) -> Rules:
     after = policy.untagged_after
     return Rules(
         path=path,
@@ -50,6 +51,10 @@ def _shown(path: Path, policy: Policy, own: PolicyRecord) -> Rules:
         delete_role=policy.delete_role,
         channels=dict(policy.channels),
         formats=None if policy.formats is None else sorted(policy.formats),
+        max_tags=quota.max_tags,
+        max_bytes=quota.max_bytes,
+        used_tags=use.tags,
+        used_bytes=use.bytes,
         set={name: value for name in RULES if (value := getattr(own, name)) is not None},
         version=own.write,
     )

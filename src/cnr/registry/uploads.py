@@ -3,7 +3,7 @@
 Each piece is stored under an id of its own, and the session's record names the pieces. hashlib's state cannot move
 between processes, so each piece has its own sha256, and several of them are read once more when the upload ends.
 The session is deleted after the blob's record is written, so whoever gets an error of the store can repeat the
-request. A session that nobody touches is garbage collection's. Source: design/architecture.md, rule 9; ADR 021.
+request. A session that nobody touches is given up (open_uploads.py). Source: design/architecture.md, rule 9; ADR 021.
 """
 
 import asyncio
@@ -17,10 +17,22 @@ from typing import Final
 import msgspec
 
 from cnr.domain.digest import Digest
-from cnr.domain.errors import CnrError, InvalidDigest, OutcomeUnknown, OutOfOrder, StoreTrouble, UploadNotFound
+from cnr.domain.errors import (
+    CnrError,
+    InvalidDigest,
+    OutcomeUnknown,
+    OutOfOrder,
+    QuotaExceeded,
+    StoreTrouble,
+    TooLarge,
+    UploadNotFound,
+)
+from cnr.domain.limits import too_large
 from cnr.domain.names import Repository
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
+from cnr.registry.open_uploads import OpenUploads
+from cnr.registry.quotas import Quotas
 from cnr.store import keys
 from cnr.store.base import BlobNotFound, is_blob_id
 from cnr.store.records import INLINE_BLOB, UploadPart, UploadRecord
@@ -47,14 +59,25 @@ class Upload:
 
 
 class Uploads:
-    """Begins, continues, ends and gives up uploads. A session is found under its own repository only."""
+    """Begins, continues, ends and gives up uploads. A session is found under its own repository only.
 
-    def __init__(self, core: Core, blobs: Blobs) -> None:
+    `length` is how many bytes a request says that it brings; 0 where it does not say.
+    """
+
+    def __init__(self, core: Core, blobs: Blobs, quotas: Quotas) -> None:
         self._core = core
         self._blobs = blobs
+        self._quotas = quotas
+        self._opened = OpenUploads(core, self._give_up)
+        self._touch_us = int(core.upload_idle.total_seconds() * 1_000_000) // 4
 
     async def begin(self, repository: Repository, *, owner: str = "") -> Upload:
-        """A new upload without bytes. Nobody but `owner` finds it again."""
+        """A new upload without bytes. Nobody but `owner` finds it again.
+
+        Raises TooManyUploads, and QuotaExceeded where nothing more could be kept.
+        """
+        await self._quotas.require_room(repository, size=1)
+        await self._opened.admit(repository)
         upload_id, now = self._core.new_id(), self._core.clock()
         wanted = UploadRecord(repository=repository, started_at=now, touched_at=now, owner=owner)
         await self._core.updater.update(keys.upload(upload_id), UploadRecord, lambda _: wanted, durable=False)
@@ -65,16 +88,29 @@ class Uploads:
         return Upload(upload_id, (await self._session(repository, upload_id, owner)).size)
 
     async def append(
-        self, repository: Repository, upload_id: str, chunks: Chunks, *, at: int | None = None, owner: str = ""
+        self,
+        repository: Repository,
+        upload_id: str,
+        chunks: Chunks,
+        *,
+        at: int | None = None,
+        length: int = 0,
+        owner: str = "",
     ) -> Upload:
         """Add `chunks`, which must begin at offset `at` where that is given; nothing of them is kept if they raise.
 
-        Raises UploadNotFound, OutOfOrder (also where another piece came in meanwhile), and what `chunks` raises.
+        Raises UploadNotFound, OutOfOrder (also where another piece came in meanwhile), TooLarge, QuotaExceeded, and
+        what `chunks` raises.
         """
         session = await self._session(repository, upload_id, owner)
         _check_order(session, at)
+        await self._quotas.require_room(repository, size=session.size + length)
+        held = _Held(session)
         last = _short_last(session)
-        added, _ = await self._store(_joined(self._read([last] if last else []), chunks))
+        added, _ = await self._store(
+            _joined(self._read([last] if last else []), self._holding(upload_id, held, chunks))
+        )
+        session = held.session
         kept = session.parts[:-1] if last else session.parts
         parts = (*kept, added) if added.size else kept
         after = msgspec.structs.replace(session, parts=parts, touched_at=self._core.clock())
@@ -90,19 +126,22 @@ class Uploads:
         chunks: Chunks,
         *,
         at: int | None = None,
+        length: int = 0,
         owner: str = "",
     ) -> None:
         """Add `chunks` as `append` does, and make the whole a blob of the repository. The session ends.
 
         May be repeated: while the store fails the session stays as it was, and where it has ended with this blob
-        nothing is done. Raises UploadNotFound and OutOfOrder (nothing was changed), and InvalidDigest, where the
-        session is gone.
+        nothing is done. Raises UploadNotFound and OutOfOrder (nothing was changed), and InvalidDigest, TooLarge and
+        QuotaExceeded, where the session is gone.
         """
         try:
             session = await self._session(repository, upload_id, owner)
             _check_order(session, at)
-            await self._commit(repository, upload_id, session, digest, chunks)
-        except InvalidDigest:
+            await self._quotas.require_room(repository, size=session.size + length, blob=digest)
+            held = _Held(session)
+            await self._commit(repository, upload_id, held, digest, self._holding(upload_id, held, chunks))
+        except (InvalidDigest, TooLarge, QuotaExceeded):
             await self._end(repository, upload_id)
             raise
         except UploadNotFound:
@@ -114,10 +153,11 @@ class Uploads:
         await self._end(repository, upload_id, remember=True)
 
     async def _commit(
-        self, repository: Repository, upload_id: str, session: UploadRecord, digest: Digest, chunks: Chunks
+        self, repository: Repository, upload_id: str, held: "_Held", digest: Digest, chunks: Chunks
     ) -> None:
         """Write the blob's record. Another request that changes the session meanwhile makes this fail."""
-        added = await self._last(chunks) if session.parts else None
+        added = await self._last(chunks) if held.session.parts else None
+        session = held.session
         parts = (*session.parts, added) if added else session.parts
         try:
             if _is_blob(session, parts, digest):
@@ -127,11 +167,49 @@ class Uploads:
             arrived = await self._receive(digest, self._read(parts) if parts else chunks)
         finally:
             await self._drop([added] if added else [])
-        await self._keep(repository, digest, arrived, still=lambda: self._unchanged(repository, upload_id, session))
+        await self._keep(
+            repository, digest, arrived, still=lambda: self._unchanged(repository, upload_id, held.session)
+        )
 
-    async def take(self, repository: Repository, digest: Digest, chunks: Chunks) -> None:
-        """Make `chunks` a blob of the repository at once, without a session. Raises InvalidDigest."""
-        await self._keep(repository, digest, await self._receive(digest, chunks), durable=True)
+    async def take(self, repository: Repository, digest: Digest, chunks: Chunks, *, length: int = 0) -> None:
+        """Make `chunks` a blob of the repository at once, without a session.
+
+        Raises InvalidDigest, TooLarge, QuotaExceeded.
+        """
+        await self._quotas.require_room(repository, size=max(length, 1), blob=digest)
+        bounded = self._bounded(chunks, 0)
+        await self._keep(repository, digest, await self._receive(digest, bounded), durable=True)
+
+    async def _holding(self, upload_id: str, held: "_Held", chunks: Chunks) -> AsyncIterator[bytes]:
+        """The chunks, within the limit; as long as they come the session is touched, or it would be given up."""
+        async for chunk in self._bounded(chunks, held.session.size):
+            if self._core.clock() - held.session.touched_at > self._touch_us:
+                held.session = await self._touch(upload_id, held.session)
+            yield chunk
+
+    async def _bounded(self, chunks: Chunks, size: int) -> AsyncIterator[bytes]:
+        """The chunks after `size` bytes. Raises TooLarge."""
+        limit = self._core.limits.blob_bytes
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise too_large("blob", limit)
+            yield chunk
+
+    async def _touch(self, upload_id: str, seen: UploadRecord) -> UploadRecord:
+        touched = msgspec.structs.replace(seen, touched_at=self._core.clock())
+        return await self._swap(upload_id, seen, touched, [])
+
+    async def _give_up(self, upload_id: str, seen: UploadRecord) -> None:
+        """End a session that is as it was seen. Raises OutOfOrder where it is not."""
+
+        def change(now: UploadRecord | None) -> UploadRecord | Delete:
+            if now is None or now.write != seen.write:
+                raise _overtaken(now or seen)
+            return DELETE
+
+        await self._core.updater.update(keys.upload(upload_id), UploadRecord, change, durable=False)
+        await self._drop(_own(seen, seen.parts))
 
     async def cancel(self, repository: Repository, upload_id: str, *, owner: str = "") -> None:
         """Give the upload up. Raises UploadNotFound."""
@@ -176,6 +254,7 @@ class Uploads:
         swap = await self._core.updater.update(keys.upload(upload_id), UploadRecord, change)
         if swap.before is None or swap.before == swap.after:
             return False
+        self._opened.ended(repository)
         await self._drop(_own(swap.before, swap.before.parts))
         return True
 
@@ -184,7 +263,11 @@ class Uploads:
         if now.write != seen.write:
             raise _overtaken(now)
 
-    async def _swap(self, upload_id: str, seen: UploadRecord, after: UploadRecord, added: Sequence[UploadPart]) -> None:
+    async def _swap(
+        self, upload_id: str, seen: UploadRecord, after: UploadRecord, added: Sequence[UploadPart]
+    ) -> UploadRecord:
+        """What stands now. Raises UploadNotFound and OutOfOrder; `added` is deleted then."""
+
         def change(now: UploadRecord | None) -> UploadRecord:
             if now is None or now.ended_at:
                 raise _no_upload()
@@ -193,12 +276,14 @@ class Uploads:
             return after
 
         try:
-            await self._core.updater.update(keys.upload(upload_id), UploadRecord, change, durable=False)
+            swap = await self._core.updater.update(keys.upload(upload_id), UploadRecord, change, durable=False)
         except OutcomeUnknown:
             raise  # the record may name what was added
         except CnrError:
             await self._drop(added)
             raise
+        assert swap.after is not None
+        return swap.after
 
     async def _drop(self, parts: Sequence[UploadPart]) -> None:
         """Delete pieces that nothing names any more. Never fails: what is left is garbage collection's."""
@@ -268,6 +353,13 @@ class Uploads:
                 raise _no_upload() from None
             async for chunk in reader.chunks:
                 yield chunk
+
+
+@dataclass(slots=True)
+class _Held:
+    """A session that a request adds to, as it stands: touching it changes it."""
+
+    session: UploadRecord
 
 
 @dataclass(frozen=True, slots=True)

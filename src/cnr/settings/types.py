@@ -176,6 +176,15 @@ def rate_or_off(text: str) -> float | None:
     return float(text)
 
 
+def count_or_off(text: str) -> int | None:
+    """A number of things, or None for off."""
+    if text.lower() == "off":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise ValueError("use a number, or off")
+    return int(text)
+
+
 def yes_or_no(text: str) -> bool:
     """A truth value."""
     if text.lower() in ("true", "yes", "on", "1"):

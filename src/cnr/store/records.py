@@ -46,13 +46,17 @@ class Repo(Stored, frozen=True, kw_only=True):
 class PolicyRecord(Stored, frozen=True, kw_only=True):
     """policy/: what the operator set for a path; a field that is None is as the next shorter path or the server has it.
 
-    `untagged_after` in seconds. `below`: whether a longer path ever had a record, so that readers must look for it.
+    `untagged_after` in seconds. `max_tags` and `max_bytes` are for this path and all below it, whatever longer paths
+    have; None is the server's quota where the path is a namespace, and else none. `below`: whether a longer path ever
+    had a record, so that readers must look for it.
     """
 
     immutability: Literal["releases", "strict", "none"] | None = None
     force: bool | None = None
     untagged_after: int | Literal["never"] | None = None
     visibility: Literal["public", "private"] | None = None
+    max_tags: int | Literal["off"] | None = None
+    max_bytes: int | Literal["off"] | None = None
     push_role: Role | None = None
     force_role: Role | None = None
     yank_role: Role | None = None

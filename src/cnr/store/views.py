@@ -12,10 +12,11 @@ from typing import Final, Protocol
 import msgspec
 
 from cnr.domain.names import Channel, Format, PackageName, Repository, Tag
+from cnr.domain.policy import Use
 from cnr.domain.version import LenientVersion, Release
 from cnr.store.base import Cursor, Version
 
-VIEWS_FORMAT: Final = 2
+VIEWS_FORMAT: Final = 3
 """In the file's name: another format is another file, built anew."""
 TERM_LIMIT: Final = 8
 """Different words of a search that count; the rest is ignored."""
@@ -81,7 +82,15 @@ class RepoRow:
     created_at: int
 
 
-Row = ReleaseRow | ChannelRow | PlainRow | RepoRow
+@dataclass(frozen=True, slots=True)
+class SizeRow:
+    """Bytes that a repository has: a blob or a manifest."""
+
+    repository: Repository
+    size: int
+
+
+Row = ReleaseRow | ChannelRow | PlainRow | RepoRow | SizeRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +287,10 @@ class ViewStore(Protocol):
 
     async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
         """The live currents of the channels of this name in a namespace, each with its chart's name, sorted by that."""
+        ...
+
+    async def use(self, path: str) -> Use:
+        """What there is at a path and below it: a namespace, or a repository by its `policy_path`."""
         ...
 
     async def close(self) -> None:

@@ -55,12 +55,15 @@ CREATE UNIQUE INDEX charts_seq ON charts (namespace, seq);
 CREATE TABLE chart_places (
     namespace TEXT PRIMARY KEY, lineage TEXT, seq INTEGER, changed_at INTEGER, gone INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE sizes (key TEXT PRIMARY KEY, size INTEGER, version INTEGER) WITHOUT ROWID;
+CREATE TABLE uses (path TEXT PRIMARY KEY, tags INTEGER, bytes INTEGER) WITHOUT ROWID;
 CREATE VIRTUAL TABLE about USING fts5(keywords, description, tokenize = "unicode61 remove_diacritics 2");
 """
 TABLES: Final = (
     *("tags", "repos", "releases", "abouts", "channels", "members"),
     *("packages", "package_formats", "about"),
     *("charts", "chart_places"),
+    *("sizes", "uses"),
 )
 """What a rebuild empties."""
 

@@ -12,9 +12,10 @@ from cnr.domain.names import Channel, PackageName, Repository, Tag
 from cnr.domain.version import LenientVersion, is_release, lenient_key, order_key, release_of
 from cnr.store import keys
 from cnr.store.base import Cursor, Version
-from cnr.store.views import Change, ChannelRow, FormatRow, ReleaseRow, RepoRow
+from cnr.store.views import Change, ChannelRow, FormatRow, ReleaseRow, RepoRow, SizeRow
 from cnr.store.views_charts import ChartProjection
 from cnr.store.views_file import TABLES
+from cnr.store.views_uses import UseProjection
 
 _FORMATS = msgspec.msgpack.Decoder(tuple[FormatRow, ...])
 
@@ -58,6 +59,7 @@ class Projection:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._charts = ChartProjection(db)
+        self._uses = UseProjection(db)
         self._packages: set[Repository] = set()
         self._channels: set[tuple[Repository, Channel]] = set()
 
@@ -75,6 +77,9 @@ class Projection:
         key = keys.split(change.key)
         if key.kind == "repos":
             self._repo(key.repository, change)
+        elif key.kind in ("blobs", "manifests"):
+            size = change.row.size if isinstance(change.row, SizeRow) else None
+            self._uses.size(change.key, key.repository, size, change.version)
         else:
             self._tag(key.repository, Tag(key.rest), change)
 
@@ -93,6 +98,7 @@ class Projection:
         if _stale(found, change.version):
             return
         self._charts.apply(repository, tag, change)
+        self._uses.tag(repository, (change.row is not None) - (found is not None))
         if found is not None:
             self._retract(repository, tag, found[1], change)
         if change.row is None:
@@ -190,6 +196,7 @@ class Projection:
             self._settle_package(repository)
         self._channels.clear()
         self._packages.clear()
+        self._uses.settle()
 
     def _settle_channel(self, repository: Repository, name: Channel) -> None:
         key = (repository, name)

@@ -16,8 +16,9 @@ from typing import Final, TypeVar
 
 from cnr.domain.errors import StoreUnavailable
 from cnr.domain.names import Channel, Format, Repository, Tag
+from cnr.domain.policy import Use
 from cnr.domain.version import Release
-from cnr.store import views_charts
+from cnr.store import views_charts, views_uses
 from cnr.store import views_queries as queries
 from cnr.store.base import Cursor
 from cnr.store.views import (
@@ -146,6 +147,9 @@ class SqliteViews:
 
     async def channel_targets(self, namespace: str, name: Channel) -> Sequence[tuple[str, Release]]:
         return await self._view(lambda db: queries.channel_targets(db, namespace, name))
+
+    async def use(self, path: str) -> Use:
+        return await self._view(lambda db: views_uses.use(db, path))
 
     async def close(self) -> None:
         if self._checkpoint is not None:

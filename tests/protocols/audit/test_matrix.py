@@ -10,7 +10,7 @@ from tests.protocols.auth.world import PRIVATE, World
 LOGINS = {("GET", "/token"), ("POST", "/token"), ("POST", "/api/v1/users/login"), ("GET", "/v2/")}
 WHO = {
     "anonymous": {"kind": "anonymous"},
-    "wrong password": {"kind": "unknown", "name": "root"},
+    "wrong password": {"kind": "unknown", "name": "wren"},
     "revoked token": {"kind": "unknown"},
     "other's admin": {"kind": "user", "name": "otto"},
     "narrow robot": {"kind": "token", "name": "narrow"},
@@ -74,4 +74,4 @@ def check(line: dict[str, object], method: str, path: str, who: str, status: int
     assert line["action"] == ("login" if route.login else route.action)
     place = str(line.get("repository", ""))
     assert place in (PRIVATE, PRIVATE.partition("/")[0], "")
-    assert (place != "") == any(name in path for name in ("{name}", "{tenant}"))
+    assert (place != "") == any(name in path for name in ("{name}", "{tenant}", "{path}"))

@@ -1,0 +1,126 @@
+"""How many uploads are open, and the end of those that nobody goes on with.
+
+Sessions are records that the feed leaves out, and a counter of its own would be a write more for each push. So each
+process counts them when it is asked and its last count is old, and in between adds and subtracts what it does itself.
+The limits are soft by what other processes do in that time. Under load nobody waits for a count but the first, and who
+would be refused.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from cnr.domain.errors import CnrError, DataCorrupt, StoreTrouble, TooManyUploads
+from cnr.domain.names import Repository
+from cnr.registry.core import Core
+from cnr.store import keys, records
+from cnr.store.records import UploadRecord
+
+COUNT_US: Final = 10_000_000
+"""Microseconds after which a count is old."""
+AGAIN_US: Final = 1_000_000
+"""And for whom there is no room."""
+RETRY_AFTER_S: Final = 10
+_PAGE: Final = 500
+
+GiveUp = Callable[[str, UploadRecord], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+
+class OpenUploads:
+    """Admits new ones up to the limits in `core.limits`. `give_up` ends one that stands as it was seen."""
+
+    def __init__(self, core: Core, give_up: GiveUp) -> None:
+        self._core = core
+        self._give_up = give_up
+        self._idle_us = int(core.upload_idle.total_seconds() * 1_000_000)
+        self._open: Counter[Repository] = Counter()
+        self._total = 0
+        self._counted_at = 0
+        self._counting: asyncio.Task[None] | None = None
+
+    async def admit(self, repository: Repository) -> None:
+        """Count a new upload. Raises TooManyUploads."""
+        limits = self._core.limits
+        if not limits.uploads and not limits.uploads_per_repository:
+            return
+        if not self._counted_at:
+            await self._count()
+        elif self._core.clock() - self._counted_at > COUNT_US:
+            self._begin_count()
+        if self._full(repository) and self._core.clock() - self._counted_at > AGAIN_US:
+            await self._count()
+        if found := self._full(repository):
+            where, limit = found
+            raise TooManyUploads(
+                f"{where} has {limit:,} open uploads: finish some, or wait until they are given up",
+                limit=limit,
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._open[repository] += 1
+        self._total += 1
+
+    def ended(self, repository: Repository) -> None:
+        """One upload is over."""
+        if self._open[repository] > 0:
+            self._open[repository] -= 1
+            self._total -= 1
+
+    def _full(self, repository: Repository) -> tuple[str, int] | None:
+        limits = self._core.limits
+        if 0 < limits.uploads_per_repository <= self._open[repository]:
+            return f"the repository {repository}", limits.uploads_per_repository
+        if 0 < limits.uploads <= self._total:
+            return "the registry", limits.uploads
+        return None
+
+    def _begin_count(self) -> asyncio.Task[None]:
+        if self._counting is None or self._counting.done():
+            self._counting = asyncio.create_task(self._count_all())
+            self._counting.add_done_callback(_retrieve)
+        return self._counting
+
+    async def _count(self) -> None:
+        await asyncio.shield(self._begin_count())
+
+    async def _count_all(self) -> None:
+        found: Counter[Repository] = Counter()
+        after = ""
+        while page := await self._core.records.scan(keys.UPLOADS, after=after, limit=_PAGE):
+            after = page[-1].key
+            for each in page:
+                session = _session(each.value)
+                if session is not None and not await self._is_given_up(each.key, session):
+                    found[session.repository] += 1
+            await asyncio.sleep(0)
+        self._open, self._total = found, found.total()
+        self._counted_at = self._core.clock()
+
+    async def _is_given_up(self, key: str, session: UploadRecord) -> bool:
+        if session.touched_at > self._core.clock() - self._idle_us:
+            return False
+        try:
+            await self._give_up(key.removeprefix(keys.UPLOADS), session)
+        except StoreTrouble as exc:
+            _log.warning("an upload to which nothing comes is not given up: %s", exc.message)
+        except CnrError:
+            return False  # it goes on after all
+        return True
+
+
+def _session(value: bytes) -> UploadRecord | None:
+    """The upload, if it is open. What cannot be read is garbage collection's to report."""
+    try:
+        found: UploadRecord = records.decode(UploadRecord, value)
+    except DataCorrupt:
+        return None
+    return None if found.ended_at else found
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    # a failure nobody waits for is met again at the next count
+    if not task.cancelled():
+        task.exception()
