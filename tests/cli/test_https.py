@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.cli.test_serve import CNR, Serving, ended, refused, serving, until
+from tests.cli.test_serve import CNR, HALF_A_PUSH, Serving, ended, refused, serving, until
 from tests.services.certificates import Authority
 
 MIB = 1 << 20
@@ -108,12 +108,12 @@ def test_what_is_under_way_ends_when_it_stops(tmp_path: Path, authority: Authori
     trusted = ssl.create_default_context(cafile=str(authority.file))
     with https(tmp_path, authority) as server:
         with trusted.wrap_socket(server.connect(), server_hostname="localhost") as line:
-            line.sendall(b"POST /v2/a/b/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+            line.sendall(HALF_A_PUSH)
             time.sleep(0.5)
             server.process.send_signal(signal.SIGTERM)
             until(lambda: refused(server.port), "new connections are still taken")
             line.sendall(b"cd")
-            assert line.recv(65536).startswith(b"HTTP/1.1 202 ")
+            assert line.recv(65536).startswith(b"HTTP/1.1 201 ")
             assert line.recv(1) == b""
         assert server.process.wait(30) == 0
 

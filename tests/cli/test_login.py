@@ -89,6 +89,12 @@ def test_every_verb_is_logged_in(cnr: Run, login: Run, site: str, chart: Run, pe
     assert cnr("logout", site).code == 3
 
 
+def test_an_administrator_is_logged_in_too(cnr: Run, login: Run, site: str) -> None:
+    assert cnr("user", "list", "--registry", site).code == 5
+    assert login(site, "root").code == 0
+    assert "rita" in cnr("user", "list", "--registry", site).out
+
+
 def test_a_robot_token_is_a_password(cnr: Run, login: Run, world: World, site: str) -> None:
     token = world.headers["narrow robot"]["Authorization"].removeprefix("Bearer ")
     assert login(site, "ci", token).code == 0
@@ -364,6 +370,18 @@ def test_what_a_registry_says_to_basic(login: Run, bad: Misbehaving, status: int
     assert login(host(bad), "will", SECRET).code == code
     assert secrets_in(bad) == ["GET /v2/"]
     assert bad.count("GET", "/v2/") == 2
+
+
+def test_who_guesses_passwords_has_to_wait(login: Run, tmp_path: Path) -> None:
+    for scheme in ("bearer", "basic"):
+        world = World.start(tmp_path / scheme, CNR_AUTH_SCHEME=scheme, CNR_LOGIN_FAILURES="2")
+        try:
+            refused = [login(world.server.url, "will", "not the one") for _ in range(8)]
+        finally:
+            world.server.kill()
+        assert refused[0].code == 5
+        assert refused[-1].code == 6
+        assert "asks to come again in" in refused[-1].err
 
 
 def test_nobody_there(login: Run) -> None:

@@ -19,11 +19,11 @@ from cnr.cli.main import ALIASES, VERBS
 Run = Callable[..., Any]
 CLIENT_VERBS = (
     *("push", "pull", "show", "list", "search", "channel", "delete", "yank", "inspect", "version", "completion"),
-    *("copy", "tag", "manifest", "referrers"),
+    *("copy", "tag", "manifest", "referrers", "login", "logout"),
 )
 
 
-ACCOUNT_VERBS = ("user", "group", "grant", "token")
+ACCOUNT_VERBS = ("user", "group", "grant", "token", "audit")
 
 
 def test_every_verb_of_the_issue_is_in_the_table() -> None:

@@ -98,6 +98,22 @@ def test_what_is_not_forgotten(cnr: Run, folder: Path) -> None:
     assert cnr(*deep(folder)).code == 0
 
 
+def test_a_damaged_index_of_the_records(cnr: Run, folder: Path) -> None:
+    """One letter of a key is another in SQLite's index: the record is there, and nobody finds it."""
+    path = folder / "records.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page = db.execute("SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'records'").fetchone()
+        size = db.execute("PRAGMA page_size").fetchone()
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tags/ns!app/1.0.0", (page[0] - 1) * size[0])
+    data[at + 5] ^= 1
+    path.write_bytes(data)
+    said = cnr(*deep(folder))
+    assert said.code == 7
+    assert "error [1] the engine: it says of its files: " in said.out
+
+
 def test_garbage_is_no_error(cnr: Run, folder: Path) -> None:
     (folder / "blobs" / "ab").mkdir(exist_ok=True)
     (folder / "blobs" / "ab" / ("ab" * 16)).write_bytes(b"left by a crash")

@@ -145,6 +145,7 @@ def test_to_redis_and_s3_and_back_with_kills(
     moved = start("moved", **opened)
     assert answers(moved) == before
     moved.stop()
+    moved.check()
     back = cnr("storage", "migrate", redis.url, tmp_path / "back" / "store", "--from-blobs", bucket, "--output", "json")
     assert back.json == {**dry, "dry_run": False, "finished": True}
     assert answers(start("back")) == before

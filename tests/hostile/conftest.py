@@ -16,6 +16,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server.start()
     finally:
         server.kill()
+    server.check()
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ LISTS = {
     "catalog": ("/v2/_catalog", ("last", "sort", "filter")),
     "tags": ("/v2/{repository}/tags/list", ("last", "sort")),
     "referrers": ("/v2/{repository}/referrers/sha256:" + "0" * 64, ("artifactType", "filter")),
-    "index": ("/helm/{tenant}/index.yaml", ("charts", "channel", "sort", "x")),
-    "JSON index": ("/helm/{tenant}/index.json", ("charts", "since", "urls", "yanked", "versions")),
+    "index": ("/helm/{tenant}/index.yaml", ("chart", "channel", "sort", "x")),
+    "JSON index": ("/helm/{tenant}/index.json", ("chart", "since", "urls", "yanked", "latest")),
     "ChartMuseum list": ("/helm/api/{tenant}/charts", ("sort", "q", "x")),
 }
 ROWS = [(path, name) for path, names in LISTS.values() for name in names]
@@ -74,7 +74,7 @@ PAGED = {
     "/v2/_catalog": ("n",),
     "/v2/{repository}/tags/list": ("n",),
     "/helm/api/{tenant}/charts": ("limit", "offset"),
-    "/helm/{tenant}/index.json": ("versions",),
+    "/helm/{tenant}/index.json": ("latest",),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.faults.faulty import Crashed, Fault, FaultyBlobs, FaultyRecords, Plan
+from tests.services.store_check import stores_in_order
 
 from cnr.domain.errors import OutcomeUnknown, StoreFull, StoreUnavailable
 from cnr.domain.names import Channel, Format
@@ -136,6 +137,7 @@ async def never_half(case: Case, fault: Fault, make_world: Callable[[], World]) 
         world = await make_world().prepared(case)
         error = await attempt(case.operation, world.registry(plan))
         seen = await world.seen()
+        await stores_in_order(world.records, world.blobs)
         await world.close()
         met = plan.met
         where = f"{fault.name} at call {call}: {plan.log[call - 1 : call]}, {error!r}"

@@ -8,6 +8,7 @@ import random
 
 import msgspec
 import pytest
+from tests.services.store_check import stores_in_order
 
 from cnr.domain.digest import Digest
 from cnr.domain.manifest import INDEX_TYPE, needed_blobs, parse_manifest
@@ -89,6 +90,7 @@ async def test_no_tag_without_its_manifest(make: Make, batch: int) -> None:
             shared.now += HOUR
         assert await dangling(shared) == [], seed
         assert await untagged(shared) == set(), seed
+        await stores_in_order(shared.records, shared.blobs)
         await shared.records.close()
         for each in views:
             await each.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.faults.faulty import Fault, Plan
+from tests.services.store_check import CUT_OFF, stores_in_order
 
 from cnr.domain.digest import Digest, sha256
 from cnr.domain.errors import ManifestNotFound, RepositoryNotFound
@@ -127,9 +128,11 @@ async def test_a_manifest_is_deleted_by_one_swap(fault: Fault, make_world: Calla
         registry = world.registry()
         there = [await resolves(registry, tag) for tag in ("1.0.0", "stable", "other")]
         assert there in ([True] * 3, [False] * 3), f"{fault.name} at call {call}: {plan.log}"
+        await stores_in_order(world.records, world.blobs, but={CUT_OFF})
         await attempt(deletes("1.0.0"), registry)
         assert await registry.catalog.packages(limit=1) == []
         assert await registry.listing.tags(REPO) == []
+        await stores_in_order(world.records, world.blobs)
         await world.close()
 
 

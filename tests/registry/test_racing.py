@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.services.store_check import stores_in_order
 
 from cnr.domain.errors import Conflict, Missing
 from cnr.domain.names import Channel, Format, Tag
@@ -108,7 +109,8 @@ class Race:
         self.kinds = kinds
         self.records = SqliteRecords.in_memory(counting_ids())
         self.views = [SqliteViews(), SqliteViews()]
-        store, blobs = Yielding(self.records, self.chance), Yielding(MemoryBlobs(), self.chance)
+        self.blobs = MemoryBlobs()
+        store, blobs = Yielding(self.records, self.chance), Yielding(self.blobs, self.chance)
         self.servers = [make(store, blobs, views) for views in self.views]
         self.deeds: list[Deed] = []
         self._steps = itertools.count()
@@ -190,6 +192,7 @@ async def test_two_servers_at_once(kind: str, seed: int, make_registry: MakeRegi
             await views_are_records(server, tags)
             await files_are_what_releases_describe(server, tags)
         await package_is_live_with_a_release(race, tags)
+        assert (await stores_in_order(race.records, race.blobs)).count("warning") == 0
         pushes_and_deletes_add_up(race.deeds, tags)
         additions_are_there(race.deeds, tags)
     finally:

@@ -12,7 +12,7 @@ import click
 from cnr.app import access_control
 from cnr.auth.people import StoredPeople
 from cnr.auth.robots import StoredRobots
-from cnr.cli.options import Settings, credentials
+from cnr.cli.options import Settings, credentials_for
 from cnr.cli.store_options import STORE, load, store_options, with_registry
 from cnr.client.administration import AdminClient
 from cnr.client.reference import parse_registry
@@ -47,7 +47,7 @@ _OPTIONS = (
     click.option(
         "--registry",
         metavar="HOST[:PORT]",
-        help="Work at this registry, as CNR_TOKEN or CNR_USERNAME and CNR_PASSWORD say. Else on the store itself.",
+        help="Work at this registry, as who you are logged in there. Else on the store itself.",
     ),
     click.option("-k", "--insecure", is_flag=True, help="Do not verify the registry's certificate."),
     click.option(
@@ -74,7 +74,7 @@ def at(flags: Mapping[str, Any], work: Callable[[Desk], Awaitable[T]]) -> T:
     address = parse_registry(flags["registry"])
 
     async def run() -> T:
-        with AdminClient(settings.connection(address, credentials())) as client:
+        with AdminClient(settings.connection(address, credentials_for(address))) as client:
             return await work(Desk(client, client, client))
 
     return asyncio.run(run())

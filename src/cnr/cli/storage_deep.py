@@ -47,8 +47,9 @@ async def checked(config: Config, *, jobs: int, pause_s: float = PAUSE_S) -> Che
                     stores.records, stores.blobs, pool=pool, jobs=jobs, pause_s=pause_s, passed=begin(None)
                 )
                 report = await check.run()
-            with tempfile.TemporaryDirectory(prefix="cnr-check-") as folder:
-                await _views(report, stores, config, Path(folder))
+            if report.readable:
+                with tempfile.TemporaryDirectory(prefix="cnr-check-") as folder:
+                    await _views(report, stores, config, Path(folder))
         finally:
             await stores.close()
     return report

@@ -13,9 +13,9 @@ import msgspec
 
 from cnr.client.challenge import Challenge, may_have_credentials, parse_challenge, token_address
 from cnr.client.credentials import NOBODY, Credentials, Unshown
-from cnr.client.errors import BadAnswer, ClientError, NotAllowed, Unreachable
+from cnr.client.errors import BadAnswer, ClientError, NotAllowed
 from cnr.client.reference import RegistryAddress
-from cnr.client.transport import RETRIED_STATUSES, reaching, read_body, retry_after
+from cnr.client.transport import RETRIED_STATUSES, reaching, read_body, unavailable
 
 _TOKEN_LIMIT = 256 * 1024
 _LEAST_LIFE_S = 60
@@ -114,7 +114,7 @@ class Authorizer:
         if status in (401, 403) or (status == 400 and self._credentials.identity_token):
             raise NotAllowed(f"{host} gives no token for {self._registry}: {self._why_not(host)}", status=status)
         if status in RETRIED_STATUSES:
-            raise Unreachable(f"{host} gives no token now ({status})", retry_after=retry_after(response))
+            raise unavailable(response, f"{host} gives no token now")
         try:
             answer = (
                 msgspec.json.decode(read_body(response, _TOKEN_LIMIT), type=_TokenAnswer) if status == 200 else None

@@ -10,8 +10,8 @@ import httpx
 from cnr.client.authorizer import Authorizer, check_header
 from cnr.client.challenge import parse_challenge
 from cnr.client.credentials import Credentials, Unshown
-from cnr.client.errors import BadAnswer, NotAllowed, NotFound, Refusal, Unreachable
-from cnr.client.transport import RETRIED_STATUSES, Connection, decode, reaching, retry_after
+from cnr.client.errors import BadAnswer, NotAllowed, NotFound, Refusal
+from cnr.client.transport import RETRIED_STATUSES, Connection, decode, reaching, unavailable
 
 _LOGIN = "/api/v1/users/login"
 _OCI_HEADER = "docker-distribution-api-version"
@@ -34,8 +34,7 @@ def checked(connection: Connection, who: Credentials) -> Credentials | None:
             _met(Authorizer(connection.registry, http, who, insecure=connection.insecure), answer, connection, http)
             return who
         if answer.status_code in RETRIED_STATUSES:
-            sentence = f"{connection.registry} is not available now ({answer.status_code})"
-            raise Unreachable(sentence, retry_after=retry_after(answer))
+            raise unavailable(answer, f"{connection.registry} is not available now")
         if answer.is_success and _OCI_HEADER in answer.headers:
             return None
     return _by_cnr(bare, who)
@@ -44,7 +43,7 @@ def checked(connection: Connection, who: Credentials) -> Credentials | None:
 def _met(authorizer: Authorizer, first: httpx.Response, connection: Connection, http: httpx.Client) -> None:
     """Returns if the registry is content with what it asked for."""
     registry = connection.registry
-    status = first.status_code
+    answer = first
     if authorizer.meet(first, "", None):
         if authorizer.withheld_from:
             raise BadAnswer(
@@ -52,9 +51,10 @@ def _met(authorizer: Authorizer, first: httpx.Response, connection: Connection, 
                 " the password was not shown to it, and cannot be"
             )
         header = authorizer.header("")
-        status = http.get("/v2/", headers={"Authorization": header} if header else {}).status_code
+        answer = http.get("/v2/", headers={"Authorization": header} if header else {})
+    status = answer.status_code
     if status in RETRIED_STATUSES:
-        raise Unreachable(f"{registry} is not available now ({status})")
+        raise unavailable(answer, f"{registry} takes no login now")
     if status in (401, 403):
         raise _refused(connection, status)
     if status != httpx.codes.OK:

@@ -151,6 +151,13 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
+def unavailable(response: httpx.Response, sentence: str) -> Unreachable:
+    """The error of an answer in RETRIED_STATUSES: `sentence`, and for how long, where the server says that."""
+    pause = retry_after(response)
+    when = f", and asks to come again in {pause:.0f} seconds" if pause else ""
+    return Unreachable(f"{sentence} ({response.status_code}{when})", retry_after=pause)
+
+
 def read_body(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
     """The body, decoded. Above `limit` bytes: BadAnswer, or with `cut` only its beginning."""
     body = bytearray()

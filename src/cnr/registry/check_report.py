@@ -148,6 +148,8 @@ class CheckReport:
     found: Counter[int] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    readable: bool = True
+    """False where the engine finds its own files damaged: what it says of records is worth nothing then."""
 
     def add(self, finding: Finding) -> None:
         """Count it, and keep it unless there are KEPT of its rule already."""

@@ -17,7 +17,7 @@ from cnr.registry.check_marks import Marks
 from cnr.registry.check_records import Examiner
 from cnr.registry.check_report import CheckReport, Finding
 from cnr.store import keys, records
-from cnr.store.base import BlobStore, Record, RecordNotFound, RecordStore
+from cnr.store.base import BlobStore, Record, RecordNotFound, RecordStore, SelfExamining
 from cnr.store.records import BlobRecord, ManifestRecord, UploadRecord
 
 PAGE: Final = 200
@@ -69,6 +69,10 @@ class DeepCheck:
     async def run(self) -> CheckReport:
         """What was found. Raises StoreUnavailable where the store cannot be asked."""
         try:
+            await self._engine()
+            if not self._report.readable:
+                self._report.skipped.append("everything else, because the engine's files are damaged")
+                return self._report
             await self._all_bytes()
             await self._each(self._all_records(), self._look)
             await self._all_pieces()
@@ -77,6 +81,13 @@ class DeepCheck:
         finally:
             self._marks.close()
         return self._report
+
+    async def _engine(self) -> None:
+        """Ask the engine about its files first: a scan by a damaged index may go round in circles."""
+        if isinstance(self._store, SelfExamining):
+            for problem in await self._store.examine():
+                self._report.add(Finding(1, "the engine", f"it says of its files: {problem}"))
+                self._report.readable = False
 
     async def _all_bytes(self) -> None:
         """What is there before any record is read: whoever put it writes its record while those are scanned."""

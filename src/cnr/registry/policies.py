@@ -4,6 +4,7 @@ A path's record wins, field by field, over those of its beginnings, and they ove
 component's record says whether any longer path has one: where none has, a write reads one record.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -29,23 +30,16 @@ class Policies:
 
     async def at(self, path: str) -> Policy:
         """The rules at a path: of a namespace, or of a repository by its `policy_path`."""
-        first, *longer = beginnings(path)
-        found = [await self.own(first)]
-        if found[0].below and longer:
-            found += await together(*map(self.own, longer))
         policy = self._core.policy
-        for record in found:
+        for record in await self._set(path):
             policy = _over(policy, record)
         return policy
 
     async def quotas(self, path: str) -> dict[str, Quota]:
         """What counts at a path, by the path that it counts for: its own quota, and those of all its beginnings."""
-        first, *longer = beginnings(path)
-        found = {first: await self.own(first)}
-        if found[first].below:
-            found |= dict(zip(longer, await together(*map(self.own, longer)), strict=True))
-        default = self._core.quota
-        quotas = {at: _quota(record, default if at == first else UNLIMITED) for at, record in found.items()}
+        found = zip(beginnings(path), await self._set(path), strict=False)
+        defaults = itertools.chain([self._core.quota], itertools.repeat(UNLIMITED))
+        quotas = {at: _quota(record, default) for (at, record), default in zip(found, defaults, strict=False)}
         return {at: quota for at, quota in quotas.items() if quota != UNLIMITED}
 
     async def use(self, path: str) -> Use:
@@ -54,7 +48,15 @@ class Policies:
 
     async def is_public(self, path: str) -> bool:
         """Whether anybody may pull what is at a path: one read, and more where the namespace has exceptions."""
-        return (await self.at(path)).visibility == "public"
+        return _visibility(self._core.policy, await self._set(path)) == "public"
+
+    async def _set(self, path: str) -> list[PolicyRecord]:
+        """What was set for each beginning of a path, from its first component to itself."""
+        first, *longer = beginnings(path)
+        found = [await self.own(first)]
+        if found[0].below and longer:
+            found += await together(*map(self.own, longer))
+        return found
 
     async def visible(self, repositories: Sequence[Repository]) -> list[Visibility]:
         """Who may pull from each of these, in their order: a read for each namespace, more for exceptions in it."""
@@ -65,9 +67,8 @@ class Policies:
             first = path.partition("/")[0]
             if first not in firsts:
                 firsts[first] = await self.own(first)
-            plain = not firsts[first].below
-            policy = _over(self._core.policy, firsts[first]) if plain else await self.at(path)
-            found.append(policy.visibility)
+            records = await self._set(path) if firsts[first].below else [firsts[first]]
+            found.append(_visibility(self._core.policy, records))
         return found
 
     async def own(self, path: str) -> PolicyRecord:
@@ -92,6 +93,14 @@ def _below(before: PolicyRecord | None) -> PolicyRecord | Keep:
     if before is not None and before.below:
         return KEEP
     return replace(before or PolicyRecord(), below=True)
+
+
+def _visibility(policy: Policy, records: Sequence[PolicyRecord]) -> Visibility:
+    """That of `policy` with what `records` set: every pull of what is public asks for no more."""
+    visibility = policy.visibility
+    for record in records:
+        visibility = record.visibility or visibility
+    return visibility
 
 
 def _over(policy: Policy, record: PolicyRecord) -> Policy:

@@ -239,6 +239,15 @@ class Reachable(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfExamining(Protocol):
+    """A RecordStore whose engine can look through its own files."""
+
+    async def examine(self) -> Sequence[str]:
+        """What is wrong with them, each in one line; reads all of them. Raises StoreUnavailable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """Something that an operator may want to know of a store: what it keeps, where it ends.

@@ -27,6 +27,8 @@ from cnr.store.sqlite_writer import LOG_BYTES, WAIT_S, FileLock, GroupWriter, In
 GONE_KEPT: Final = 100_000
 """Deletes that the feed remembers."""
 FEED_PAGE: Final = 1000
+WRONG_TOLD: Final = 20
+"""Things wrong in the file that `examine` tells."""
 READ_BUSY_MS: Final = 1000
 """How long a read, on the event loop, waits for another process that recovers the file after a crash."""
 _POLL_S: Final = (0.005, 0.05)
@@ -189,6 +191,11 @@ class SqliteRecords:
             Fact("durability", syncs if path else "none: the records are in memory"),
         ]
 
+    async def examine(self) -> Sequence[str]:
+        """As SelfExamining.examine: SQLite's own check, which also holds the index against the records."""
+        path = self._read("PRAGMA database_list")[0][2]
+        return await asyncio.to_thread(_wrong_in, Path(path)) if path else []
+
     async def close(self) -> None:
         """As RecordStore.close."""
         await asyncio.to_thread(self._writer.close)
@@ -207,6 +214,15 @@ def _open(path: Path, lock_path: Path, new_id: Callable[[], str]) -> tuple[sqlit
         reader.execute(f"PRAGMA busy_timeout = {READ_BUSY_MS}")
         undo.pop_all()
     return writer, reader
+
+
+def _wrong_in(path: Path) -> list[str]:
+    try:
+        with closing(connect(path)) as db:
+            found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({WRONG_TOLD})")]
+    except sqlite3.Error as exc:
+        return [str(exc)]
+    return [] if found == ["ok"] else found
 
 
 def _unreadable(exc: sqlite3.Error) -> StoreUnavailable:

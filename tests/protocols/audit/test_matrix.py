@@ -74,4 +74,4 @@ def check(line: dict[str, object], method: str, path: str, who: str, status: int
     assert line["action"] == ("login" if route.login else route.action)
     place = str(line.get("repository", ""))
     assert place in (PRIVATE, PRIVATE.partition("/")[0], "")
-    assert (place != "") == any(name in path for name in ("{name}", "{tenant}"))
+    assert (place != "") == any(name in path for name in ("{name}", "{tenant}", "{path}"))

@@ -101,6 +101,24 @@ def test_a_file_that_is_too_large_for_the_store(new_server: NewServer, redis: Re
     assert left == []
 
 
+def test_a_server_starts_on_a_full_redis(new_server: NewServer, redis: RedisServer) -> None:
+    """It serves what is there, refuses what would be new, and takes it as soon as there is room."""
+    with httpx.Client(base_url=new_server("one", env={"STORAGE": redis.url}).url, timeout=60) as http:
+        done(Cnr(http, "").push("ns/app"))
+    with redis.client() as client:
+        client.config_set("maxmemory", "1mb")
+        server = new_server("two", env={"STORAGE": redis.url})
+        assert "what is pushed will be refused" in server.output()
+        with httpx.Client(base_url=server.url, timeout=60) as http:
+            cnr = Cnr(http, "")
+            assert http.get("/readyz").status_code == 200
+            done(cnr.show("ns/app"))
+            assert [item["name"] for item in done(cnr.get())] == ["ns/app"]
+            assert cnr.push("ns/app", "2.0.0").status_code == 507
+            client.config_set("maxmemory", "0")
+            done(cnr.push("ns/app", "2.0.0"))
+
+
 def test_a_password_is_not_logged(new_server: NewServer, redis: RedisServer) -> None:
     with redis.client() as client:
         client.config_set("requirepass", "hunter2")

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,8 +17,10 @@ EACH = 60 if os.environ.get("CNR_LONG") else 12
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    return Server(tmp_path, workers=2)
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path, workers=2)
+    yield server
+    server.check()
 
 
 def test_eight_push_while_eight_fetch(server: Server) -> None:

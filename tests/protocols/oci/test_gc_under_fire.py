@@ -14,6 +14,7 @@ import pytest
 from tests.protocols.cnr.server import ROOT, Server
 from tests.protocols.oci.fire import Client, Watcher, World, started
 from tests.services import storage, store_check
+from tests.services.store_check import CUT_OFF
 
 from cnr.registry.deep_check import PAUSE_S
 
@@ -58,10 +59,6 @@ class Checking:
             except AssertionError as exc:
                 self._world.wrong.append(f"cnr storage check: {exc}")
             self.times += 1
-
-
-CUT_OFF = 4
-"""The rule that a DELETE of a manifest breaks, if its server is killed before it has swept the tags on it."""
 
 
 def delete_again(server: Server) -> None:
