@@ -43,13 +43,15 @@ VALUES: Final[Sequence[Any]] = (None, True, 0, -1, 1.5, 2**63, [], {}, [None], {
 
 
 def changed(random: Random, data: bytes) -> bytes | None:
-    """`data` with one to three changes; None where it is no JSON."""
+    """`data` with one to three changes; None where it is no JSON, or too deep to be taken apart once more."""
     try:
         document = json.loads(data, object_pairs_hook=_pairs)
+        return _changed(random, document) if isinstance(document, list) else None
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, list):
-        return None
+
+
+def _changed(random: Random, document: list[Any]) -> bytes:
     for _ in range(random.choice((1, 1, 2, 3))):
         holder = random.choice(list(_holders(document)) or [document])
         _change(random, holder)

@@ -15,7 +15,8 @@ FILES = (f"/api/v1/packages/{PUBLIC}/1.0.0/helm/pull", f"/helm/{PUBLIC.split('/'
 
 def opened(path: str) -> bool:
     """Whether pages of other sites may read it."""
-    return path == "/" or path.startswith((*OPEN, "/helm/api/"))
+    closed = path.removeprefix("/cnr").startswith("/api/v1/admin")
+    return not closed and (path == "/" or path.startswith((*OPEN, "/helm/api/")))
 
 
 @pytest.mark.parametrize(("method", "path"), list(NEEDS))
