@@ -79,6 +79,10 @@ _RULES: Final = {
     "delete_role": "maintainer",
     "channels": {"stable": "maintainer"},
     "formats": None,
+    "max_tags": None,
+    "max_bytes": None,
+    "used_tags": 12,
+    "used_bytes": 34567,
     "set": {"force_role": "maintainer", "channels": {"stable": "maintainer"}},
     "version": _VERSION,
 }
