@@ -8,6 +8,7 @@ from typing import Final
 from starlette.requests import Request
 
 from cnr.http.body import body_chunks
+from cnr.http.free_memory import FreeMemory
 from cnr.http.spool import Spool
 from cnr.registry.core import Core
 
@@ -25,6 +26,7 @@ class DocumentBodies:
         self._limit = limit
         self._stall_s = stall_s
         self._turns = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._memory = FreeMemory(core.pool)
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytes]:
@@ -38,4 +40,7 @@ class DocumentBodies:
                 yield b"".join(spool.chunks())
                 return
             async with self._turns:
-                yield await self._core.work(spool.size, lambda: b"".join(spool.chunks()))
+                try:
+                    yield await self._core.work(spool.size, lambda: b"".join(spool.chunks()))
+                finally:
+                    self._memory.soon()

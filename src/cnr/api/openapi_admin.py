@@ -80,9 +80,9 @@ _RULES: Final = {
     "channels": {"stable": "maintainer"},
     "formats": None,
     "max_tags": None,
-    "max_bytes": None,
+    "max_bytes": 21474836480,
     "used_tags": 12,
-    "used_bytes": 34567,
+    "used_bytes": 48311,
     "set": {"force_role": "maintainer", "channels": {"stable": "maintainer"}},
     "version": _VERSION,
 }

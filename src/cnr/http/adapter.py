@@ -157,9 +157,9 @@ class Adapter:
 
     def _failure(self, error: CnrError, scope: Scope) -> Response:
         entry = wire(self._errors, error)
-        scope["failure"] = Failure(error, entry.code)
         if entry.status == 500:
             _log_failure(scope)
+        scope["failure"] = Failure(_without_frames(error), entry.code)
         response = self._render(entry.status, entry.code, error.message, error.details)
         if entry.retry_after_s is not None:
             response.headers["Retry-After"] = str(error.details.get("retry_after_s", entry.retry_after_s))
@@ -174,6 +174,12 @@ class Adapter:
         except MethodNotAllowed:
             return "OPTIONS"
         return "GET, HEAD, OPTIONS"
+
+
+def _without_frames(error: CnrError) -> CnrError:
+    # Its frames hold the scope, which holds it: a circle that keeps the request's body until the collector comes by.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def _log_failure(scope: Scope) -> None:
