@@ -6,12 +6,8 @@ The session is deleted after the blob's record is written, so whoever gets an er
 request. A session that nobody touches is given up (open_uploads.py). Source: design/architecture.md, rule 9; ADR 021.
 """
 
-import asyncio
-import hashlib
-import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -23,7 +19,6 @@ from cnr.domain.errors import (
     OutcomeUnknown,
     OutOfOrder,
     QuotaExceeded,
-    StoreTrouble,
     TooLarge,
     UploadNotFound,
 )
@@ -33,21 +28,16 @@ from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.open_uploads import OpenUploads
 from cnr.registry.quotas import Quotas
+from cnr.registry.upload_bytes import Arrived, Chunks, Pieces, few, joined, no_upload, once
 from cnr.store import keys
-from cnr.store.base import BlobNotFound, is_blob_id
+from cnr.store.base import is_blob_id
 from cnr.store.records import INLINE_BLOB, UploadPart, UploadRecord
 from cnr.store.update import DELETE, KEEP, Delete, Keep
 
 JOIN_BELOW: Final = 8 * 1024 * 1024
 """Bytes of a last piece that the next one is joined with, so that a blob never comes in a million pieces."""
-_PIECE: Final = 256 * 1024
-"""Bytes hashed in one hop to the pool: worth the hop, and still in the processor's cache when they are written."""
 PIECES: Final = 500
 """An upload of more than PIECES times JOIN_BELOW joins pieces below that part of it, so that its record has room."""
-
-Chunks = AsyncIterable[bytes]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +57,7 @@ class Uploads:
     def __init__(self, core: Core, blobs: Blobs, quotas: Quotas) -> None:
         self._core = core
         self._blobs = blobs
+        self._pieces = Pieces(core)
         self._quotas = quotas
         self._opened = OpenUploads(core, self._give_up)
         self._touch_us = int(core.upload_idle.total_seconds() * 1_000_000) // 4
@@ -107,15 +98,15 @@ class Uploads:
         await self._quotas.require_room(repository, size=session.size + length)
         held = _Held(session)
         last = _short_last(session)
-        added, _ = await self._store(
-            _joined(self._read([last] if last else []), self._holding(upload_id, held, chunks))
+        added, _ = await self._pieces.store(
+            joined(self._pieces.read([last] if last else []), self._holding(upload_id, held, chunks))
         )
         session = held.session
         kept = session.parts[:-1] if last else session.parts
         parts = (*kept, added) if added.size else kept
         after = msgspec.structs.replace(session, parts=parts, touched_at=self._core.clock())
         await self._swap(upload_id, session, after, [added])
-        await self._drop(_own(session, [last]) if last else [] if added.size else [added])
+        await self._pieces.drop(_own(session, [last]) if last else [] if added.size else [added])
         return Upload(upload_id, after.size)
 
     async def finish(
@@ -164,9 +155,9 @@ class Uploads:
                 await self._swap(upload_id, session, msgspec.structs.replace(session, adopted=parts[0].id), [])
                 await self._blobs.attach(repository, digest, parts[0].size, parts[0].id)
                 return
-            arrived = await self._receive(digest, self._read(parts) if parts else chunks)
+            arrived = await self._pieces.receive(digest, self._pieces.read(parts) if parts else chunks)
         finally:
-            await self._drop([added] if added else [])
+            await self._pieces.drop([added] if added else [])
         await self._keep(
             repository, digest, arrived, still=lambda: self._unchanged(repository, upload_id, held.session)
         )
@@ -178,7 +169,7 @@ class Uploads:
         """
         await self._quotas.require_room(repository, size=max(length, 1), blob=digest)
         bounded = self._bounded(chunks, 0)
-        await self._keep(repository, digest, await self._receive(digest, bounded), durable=True)
+        await self._keep(repository, digest, await self._pieces.receive(digest, bounded), durable=True)
 
     async def _holding(self, upload_id: str, held: "_Held", chunks: Chunks) -> AsyncIterator[bytes]:
         """The chunks, within the limit; as long as they come the session is touched, or it would be given up."""
@@ -209,20 +200,20 @@ class Uploads:
             return DELETE
 
         await self._core.updater.update(keys.upload(upload_id), UploadRecord, change, durable=False)
-        await self._drop(_own(seen, seen.parts))
+        await self._pieces.drop(_own(seen, seen.parts))
 
     async def cancel(self, repository: Repository, upload_id: str, *, owner: str = "") -> None:
         """Give the upload up. Raises UploadNotFound."""
         await self._session(repository, upload_id, owner)
         if not await self._end(repository, upload_id):
-            raise _no_upload()
+            raise no_upload()
 
     async def _session(self, repository: Repository, upload_id: str, owner: str) -> UploadRecord:
         found = await self._core.read(keys.upload(upload_id), UploadRecord) if is_blob_id(upload_id) else None
         if not isinstance(found, UploadRecord) or found.repository != repository or found.ended_at:
-            raise _no_upload()
+            raise no_upload()
         if found.owner != owner:
-            raise _no_upload()
+            raise no_upload()
         return found
 
     async def _is_anothers(self, upload_id: str, owner: str) -> bool:
@@ -231,10 +222,10 @@ class Uploads:
 
     async def _last(self, chunks: Chunks) -> UploadPart | None:
         """The piece that a closing request brings; None where it has no body, as most have none."""
-        first, rest = await _few(chunks)
+        first, rest = await few(chunks)
         if not first:
             return None
-        added, _ = await self._store(_joined(_once(first), rest) if rest else _once(first))
+        added, _ = await self._pieces.store(joined(once(first), rest) if rest else once(first))
         return added
 
     async def _end(self, repository: Repository, upload_id: str, *, remember: bool = False) -> bool:
@@ -255,7 +246,7 @@ class Uploads:
         if swap.before is None or swap.before == swap.after:
             return False
         self._opened.ended(repository)
-        await self._drop(_own(swap.before, swap.before.parts))
+        await self._pieces.drop(_own(swap.before, swap.before.parts))
         return True
 
     async def _unchanged(self, repository: Repository, upload_id: str, seen: UploadRecord) -> None:
@@ -270,7 +261,7 @@ class Uploads:
 
         def change(now: UploadRecord | None) -> UploadRecord:
             if now is None or now.ended_at:
-                raise _no_upload()
+                raise no_upload()
             if now.write != seen.write:
                 raise _overtaken(now)
             return after
@@ -280,35 +271,16 @@ class Uploads:
         except OutcomeUnknown:
             raise  # the record may name what was added
         except CnrError:
-            await self._drop(added)
+            await self._pieces.drop(added)
             raise
         assert swap.after is not None
         return swap.after
-
-    async def _drop(self, parts: Sequence[UploadPart]) -> None:
-        """Delete pieces that nothing names any more. Never fails: what is left is garbage collection's."""
-        for part in parts:
-            try:
-                if part.id:
-                    await self._core.blobs.delete(part.id)
-            except StoreTrouble as exc:
-                _log.warning("a piece of an upload stays until it is swept: %s", exc.message)
-
-    async def _receive(self, digest: Digest, chunks: Chunks) -> "_Arrived":
-        """All bytes of a blob: kept in memory while they are few, else stored under an id."""
-        algorithm = digest.partition(":")[0]
-        first, rest = await _few(chunks)
-        if rest is None:
-            found = hashlib.new(algorithm, first).hexdigest()
-            return _Arrived(first, UploadPart("", len(first), ""), f"{algorithm}:{found}")
-        part, found = await self._store(_joined(_once(first), rest), algorithm)
-        return _Arrived(None, part, f"{algorithm}:{found}")
 
     async def _keep(
         self,
         repository: Repository,
         digest: Digest,
-        arrived: "_Arrived",
+        arrived: Arrived,
         *,
         still: Callable[[], Awaitable[None]] | None = None,
         durable: bool = False,
@@ -320,39 +292,12 @@ class Uploads:
             if still is not None:
                 await still()
         except CnrError:
-            await self._drop([arrived.part])
+            await self._pieces.drop([arrived.part])
             raise
         if arrived.data is not None:
             await self._blobs.keep(repository, digest, arrived.data, durable=durable)
         else:
             await self._blobs.adopt(repository, digest, arrived.part.size, arrived.part.id, durable=durable)
-
-    async def _store(self, chunks: Chunks, algorithm: str = "sha256") -> tuple[UploadPart, str]:
-        """The stored piece, and its hash by `algorithm`."""
-        running = [hashlib.new(name) for name in dict.fromkeys((algorithm, "sha256"))]
-        blob_id = self._core.new_id()
-        size = await self._core.blobs.put(blob_id, self._hashed(chunks, [each.update for each in running]))
-        return UploadPart(blob_id, size, running[-1].hexdigest()), running[0].hexdigest()
-
-    async def _hashed(self, chunks: Chunks, updates: Sequence[Callable[[bytes], None]]) -> AsyncIterator[bytes]:
-        """The chunks in larger pieces; each is hashed while it is stored and the next one arrives."""
-        hashing: asyncio.Task[None] | None = None
-        async for piece in gathered(chunks):
-            if hashing is not None:
-                await hashing
-            hashing = asyncio.create_task(self._core.work(len(piece), partial(_feed, updates, piece)))
-            yield piece
-        if hashing is not None:
-            await hashing
-
-    async def _read(self, parts: Sequence[UploadPart]) -> AsyncIterator[bytes]:
-        for part in parts:
-            try:
-                reader = await self._core.blobs.open(part.id)
-            except BlobNotFound:
-                raise _no_upload() from None
-            async for chunk in reader.chunks:
-                yield chunk
 
 
 @dataclass(slots=True)
@@ -360,55 +305,6 @@ class _Held:
     """A session that a request adds to, as it stands: touching it changes it."""
 
     session: UploadRecord
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """A blob's bytes, in `data` or as a stored piece, and the digest that they have."""
-
-    data: bytes | None
-    part: UploadPart
-    digest: str
-
-
-def _feed(updates: Sequence[Callable[[bytes], None]], piece: bytes) -> None:
-    for update in updates:
-        update(piece)
-
-
-async def gathered(chunks: Chunks, size: int = _PIECE) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of at least `size`, but for the last: fewer hops to the pool."""
-    held: list[bytes] = []
-    length = 0
-    async for chunk in chunks:
-        held.append(chunk)
-        length += len(chunk)
-        if length >= size:
-            yield b"".join(held)
-            held, length = [], 0
-    if held:
-        yield b"".join(held)
-
-
-async def _few(chunks: Chunks) -> tuple[bytes, AsyncIterator[bytes] | None]:
-    """All bytes where they fit into a record, and None; else the first ones, and the rest."""
-    rest = aiter(chunks)
-    held = b""
-    async for chunk in rest:
-        held += chunk
-        if len(held) > INLINE_BLOB:
-            return held, rest
-    return held, None
-
-
-async def _joined(*parts: Chunks) -> AsyncIterator[bytes]:
-    for part in parts:
-        async for chunk in part:
-            yield chunk
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
 
 
 def _check_order(session: UploadRecord, at: int | None) -> None:
@@ -439,10 +335,6 @@ def _own(session: UploadRecord, parts: Sequence[UploadPart]) -> list[UploadPart]
 
 def _overtaken(now: UploadRecord) -> OutOfOrder:
     return OutOfOrder("another request changed this upload meanwhile", offset=now.size)
-
-
-def _no_upload() -> UploadNotFound:
-    return UploadNotFound("there is no such upload: begin a new one")
 
 
 def _mismatch(digest: Digest) -> InvalidDigest:
