@@ -28,6 +28,7 @@ class ManifestRoutes:
 
     def __init__(self, registry: Registry, stall_s: float) -> None:
         self._images = registry.images
+        self._work = registry.core.work
         self._bodies = DocumentBodies(registry.core, limit=registry.limits.manifest_bytes, stall_s=stall_s)
 
     def routes(self) -> list[Route]:
@@ -65,7 +66,7 @@ class ManifestRoutes:
         if ":" not in reference:
             tag = parse_tag(reference)
             async with self._bodies.read(request) as data:
-                pushed = _pushed(data, request, None)
+                pushed = await self._work(len(data), lambda: _pushed(data, request, None))
                 note(request, digest=pushed.digest)
                 await self._images.put(repository, pushed, tag, by=request.scope["grant"])
             return _created(repository, pushed, [])
@@ -73,7 +74,7 @@ class ManifestRoutes:
         if tags:
             note(request, tags=" ".join(tags))
         async with self._bodies.read(request) as data:
-            pushed = _pushed(data, request, digest)
+            pushed = await self._work(len(data), lambda: _pushed(data, request, digest))
             moved = await self._images.put_by_digest(repository, pushed, tags, by=request.scope["grant"])
         return _created(repository, pushed, moved)
 

@@ -166,6 +166,7 @@ class Callers:
         now = await self._accounts.user(name)
         if now is None or now.record.password_id != found.record.password_id:
             raise _wrong()
+        self._passwords.learn(name, password, now.record.password, now.version)
         return now
 
     async def refreshed(self, token: str) -> Caller:

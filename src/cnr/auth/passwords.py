@@ -142,6 +142,10 @@ class Passwords:
             task.add_done_callback(lambda _: self._checking.pop(place, None))
         return await asyncio.shield(task)
 
+    def learn(self, name: str, password: str, stored: str, version: Version) -> None:
+        """Take `stored` for a hash of `password` without a check: it was made of it anew."""
+        self._right.add(self._place(name, password, stored, version))
+
     async def _checked(self, password: str, stored: str | None, place: bytes) -> bool:
         found = await self._in_pool(partial(self._check, password, stored))
         (self._right if found else self._wrong).add(place)
