@@ -58,12 +58,17 @@ def package(cnr: Cnr) -> str:
 
 @pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[NewServer]:
-    """Starts servers of this test alone; the first one's store is empty, equal folders share one."""
+    """Starts servers of this test alone; the first one's store is empty, equal folders share one.
+
+    In the end nothing may be lost in their stores, but for those that were started with `checked=False`.
+    """
     servers: dict[Path, Server] = {}
     with ExitStack() as stack:
 
-        def start(folder: str = "own", **options: Any) -> Server:
-            server = servers[tmp_path / folder] = Server(tmp_path / folder, **options)
+        def start(folder: str = "own", *, checked: bool = True, **options: Any) -> Server:
+            server = Server(tmp_path / folder, **options)
+            if checked:
+                servers[tmp_path / folder] = server
             server.launch()
             stack.callback(server.kill)
             return server.wait()

@@ -81,7 +81,7 @@ def test_a_record_without_room(own: Cnr) -> None:
 
 @needs_files
 def test_a_broken_record(new_server: NewServer) -> None:
-    server = new_server()
+    server = new_server(checked=False)
     with running(server) as cnr:
         cnr.pushed("ns/app", "1.0.0")
         database = sqlite3.connect(server.store / "records.sqlite")

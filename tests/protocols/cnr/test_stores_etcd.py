@@ -21,10 +21,17 @@ pytestmark = needs_files  # which here only says: not once more within a run ove
 
 
 @pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[Etcd]:
-    etcd = Etcd(tmp_path)
+def etcd(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Etcd]:
+    """One member; a test's parameter is an option for it."""
+    etcd = Etcd(tmp_path, *([request.param] if hasattr(request, "param") else []))
     yield etcd
     etcd.kill()
+
+
+@pytest.fixture
+def new_server(etcd: Etcd, new_server: NewServer) -> NewServer:
+    """As everywhere; etcd outlives the servers, whose stores are looked at in the end."""
+    return new_server
 
 
 @pytest.mark.parametrize("entry", ["uvicorn", "gunicorn", "serve"])
@@ -55,28 +62,25 @@ def test_an_etcd_that_goes_away_and_comes_back(new_server: NewServer, etcd: Etcd
         done(cnr.push("ns/app", "2.0.0"))
 
 
-def test_a_server_starts_on_a_full_etcd(new_server: NewServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("etcd", [f"--quota-backend-bytes={16 << 20}"], indirect=True, ids=["16MiB"])
+def test_a_server_starts_on_a_full_etcd(new_server: NewServer, etcd: Etcd) -> None:
     """It serves what is there, refuses what would be new, and takes it as soon as there is room."""
-    etcd = Etcd(tmp_path, f"--quota-backend-bytes={16 << 20}")
-    try:
-        with httpx.Client(base_url=new_server("one", env={"STORAGE": etcd.url()}).url, timeout=60) as http:
-            done(Cnr(http, "").push("ns/app"))
-        fill(etcd.members[0])
-        server = new_server("two", env={"STORAGE": etcd.url()})
-        assert "what is pushed will be refused" in server.output()
-        with httpx.Client(base_url=server.url, timeout=60) as http:
-            cnr = Cnr(http, "")
-            assert http.get("/readyz").status_code == 200
-            done(cnr.show("ns/app"))
-            assert [item["name"] for item in done(cnr.get())] == ["ns/app"]
-            answer = cnr.push("ns/app", "2.0.0")
-            refused(answer, 503, "unavailable")
-            assert "NOSPACE" in answer.json()["error"]["message"]
-            assert int(answer.headers["retry-after"]) > 0
-            empty(etcd.members[0])
-            done(cnr.push("ns/app", "2.0.0"))
-    finally:
-        etcd.kill()
+    with httpx.Client(base_url=new_server("one", env={"STORAGE": etcd.url()}).url, timeout=60) as http:
+        done(Cnr(http, "").push("ns/app"))
+    fill(etcd.members[0])
+    server = new_server("two", env={"STORAGE": etcd.url()})
+    assert "what is pushed will be refused" in server.output()
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        cnr = Cnr(http, "")
+        assert http.get("/readyz").status_code == 200
+        done(cnr.show("ns/app"))
+        assert [item["name"] for item in done(cnr.get())] == ["ns/app"]
+        answer = cnr.push("ns/app", "2.0.0")
+        refused(answer, 503, "unavailable")
+        assert "NOSPACE" in answer.json()["error"]["message"]
+        assert int(answer.headers["retry-after"]) > 0
+        empty(etcd.members[0])
+        done(cnr.push("ns/app", "2.0.0"))
 
 
 def fill(member: Member) -> None:
