@@ -1,5 +1,5 @@
--- CNR pushes from a file of lines "package release base64": thread i takes lines i, i+8, i+16, ...
-local number = 0
+-- CNR pushes from a file of lines "package release base64": thread i takes lines i, i+8, i+16, ...; FIRST is the first i
+local number = tonumber(os.getenv("FIRST") or "0")
 
 function setup(thread)
   thread:set("id", number)

@@ -26,7 +26,7 @@ def main() -> None:
     """Measure and print both rates and their ratio."""
     with tempfile.TemporaryDirectory(dir=Path.home()) as text:
         folder = Path(text)
-        os.environ["PUSHES"] = str(_pushes(folder / "pushes"))
+        os.environ["PUSHES"] = str(pushes(folder / "pushes"))
         os.environ["LAYERS"] = str(_layers(folder / "layers"))
         os.environ["LAYER"] = str(LAYER)
         with cnr(folder) as (address, _):
@@ -40,7 +40,8 @@ def main() -> None:
     print(f"docker-registry      {peer:>8,.0f}/s  ratio {ours / peer:.2f}, bar 3.5: {verdicts[1]}")
 
 
-def _pushes(path: Path) -> Path:
+def pushes(path: Path) -> Path:
+    """The file that cnr_push.lua reads."""
     with path.open("w") as out:
         for number in range(PUSHES):
             name = f"chart{number % CLIENTS}"

@@ -1,5 +1,6 @@
 """wrk: the load, one thread and 32 connections unless told otherwise."""
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -18,8 +19,9 @@ def rate(
     script: Path | None = None,
     accept: str = "",
     headers: Mapping[str, str] = MappingProxyType({}),
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> float:
-    """Good answers a second at `url`. Anything but a 2xx or 3xx stops the benchmark."""
+    """Good answers a second at `url`; `env` is for the script. Anything but a 2xx or 3xx stops the benchmark."""
     command = [
         "wrk",
         f"-t{threads}",
@@ -30,7 +32,7 @@ def rate(
         *(part for name, value in headers.items() for part in ("-H", f"{name}: {value}")),
         url,
     ]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **env}).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         raise SystemExit(f"errors under load at {url}:\n{out}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", out)
