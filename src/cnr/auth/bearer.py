@@ -76,6 +76,7 @@ class Bearer:
         self._updater = updater
         self._clock = clock
         self._keys: tuple[SigningKey, ...] = ()
+        self._key_ids: frozenset[str] = frozenset()
         self._read_at = 0
         self._verified: dict[str, tuple[str, Claims]] = {}
 
@@ -102,20 +103,24 @@ class Bearer:
 
     async def read(self, token: str, *, use: Literal["access", "refresh"] = "access") -> Claims:
         """What a token says that is ours and of now. Raises TokenRefused."""
-        found = await self._checked(token)
-        now = self._clock() // _US
+        now_us = self._clock()
+        if not self._is_fresh(now_us):
+            await self._reread()
+        found = self._remembered(token) or await self._checked(token)
+        now = now_us // _US
         if found.use != use or (found.iss, found.aud) != (SERVICE, SERVICE):
             raise TokenRefused("the bearer token was not made for this")
         if not found.nbf - _SKEW_S <= now < found.exp:
             raise TokenRefused("the bearer token is expired: get another one")
         return found
 
+    def _remembered(self, token: str) -> Claims | None:
+        """The claims of a token whose signature was looked at before, with a key that still counts."""
+        known = self._verified.get(token)
+        return known[1] if known is not None and known[0] in self._key_ids else None
+
     async def _checked(self, token: str) -> Claims:
         """The claims of a token with our signature. Raises TokenRefused."""
-        await self._freshen()
-        known = self._verified.get(token)
-        if known is not None and any(key.id == known[0] for key in self._keys):
-            return known[1]
         key = await self._key(_key_id(token))
         try:
             decoded = jwt.decode(token, OctKey.import_key(key.secret), algorithms=[ALGORITHM])
@@ -137,8 +142,9 @@ class Bearer:
         raise _refused()
 
     async def _signing_key(self) -> SigningKey:
-        await self._freshen()
         now = self._clock()
+        if not self._is_fresh(now):
+            await self._reread()
         if not self._keys or self._keys[-1].created_at < now - ROTATE_S * _US:
             await self.rotate(only_if_old=True)
         settled = [key for key in self._keys if key.created_at <= now - ROLL_S * _US]
@@ -159,9 +165,8 @@ class Bearer:
         await self._updater.update(keys.SIGNING, SigningKeys, change)
         await self._reread()
 
-    async def _freshen(self) -> None:
-        if not 0 <= self._clock() - self._read_at < FRESH_S * _US:
-            await self._reread()
+    def _is_fresh(self, now_us: int) -> bool:
+        return 0 <= now_us - self._read_at < FRESH_S * _US
 
     async def _reread(self) -> None:
         try:
@@ -170,6 +175,7 @@ class Bearer:
             self._keys = found.keys
         except RecordNotFound:
             self._keys = ()
+        self._key_ids = frozenset(key.id for key in self._keys)
         self._read_at = self._clock()
 
 

@@ -3,7 +3,8 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from cnr.auth import bearer
 from cnr.auth.accounts import Accounts, Read
@@ -20,8 +21,7 @@ from cnr.store.base import Version
 from cnr.store.records import TokenRecord, UserRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks. `record`: what a bearer token names him by; None for anybody.
 
     `scopes`: what his bearer token was made for; None where he showed a password or a robot token itself. `owner`: the
@@ -33,7 +33,7 @@ class Caller:
     password_id: str = ""
     admin: bool = False
     grants: Sequence[Mapping[Path, Role]] = ()
-    reach: Mapping[ScopePath, tuple[Right, ...]] = field(default_factory=dict)
+    reach: Mapping[ScopePath, tuple[Right, ...]] = msgspec.field(default_factory=dict)
     scopes: tuple[Scope, ...] | None = None
     owner: "Caller | None" = None
 

@@ -34,8 +34,10 @@ def page_headers(policy: str) -> dict[str, str]:
 
 def keep_private(response: Response) -> None:
     """Keep caches that serve several people from keeping an answer, unless it says itself who may."""
-    if not any(name == b"cache-control" for name, _ in response.raw_headers):
-        response.raw_headers.append(_PRIVATE)
+    for name, _ in response.raw_headers:
+        if name == b"cache-control":
+            return
+    response.raw_headers.append(_PRIVATE)
 
 
 class StrictTransport:
