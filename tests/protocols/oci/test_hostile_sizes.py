@@ -236,7 +236,7 @@ def test_many_large_documents_at_a_time(
     assert oci.get(f"manifests/{digest(data)}").status_code == (200 if status == 201 else 404)
     if status == 201:
         assert oci.get("manifests/v0").content == data
-    assert peak_mib(server) < 240  # 270 where all six are taken apart at once
+    assert peak_mib(server) < 250  # 225 seen; 270 where two are taken apart at once
 
 
 def test_an_index_over_too_much(http: httpx.Client, server: Server) -> None:
