@@ -5,8 +5,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from cnr.domain.errors import StoreTrouble
 from cnr.registry.core import Core
@@ -55,13 +56,8 @@ class Schedule:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look again and again while the block runs. At its end a run is broken off; the next one finishes it."""
-        task = asyncio.create_task(self._forever())
-        try:
+        async with _beside(self._forever()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _forever(self) -> None:
         while True:
@@ -109,13 +105,8 @@ class Schedule:
     @asynccontextmanager
     async def _renewing(self) -> AsyncIterator[None]:
         """Say again and again, while the block runs, that this one collects."""
-        task = asyncio.create_task(self._renew())
-        try:
+        async with _beside(self._renew()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _renew(self) -> None:
         while True:
@@ -144,3 +135,15 @@ def _tell(report: Report) -> None:
     )
     for repository, reason in report.failed.items():
         _log.error("garbage collection left %s alone: %s", repository, reason)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do `work` while the block runs; at its end what is left of it is broken off."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
