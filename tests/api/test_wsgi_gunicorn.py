@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.services.ports import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -39,13 +40,6 @@ class Gunicorn:
         while event not in self.story():
             assert time.monotonic() < deadline, f"no {event!r} in {self.story()}"
             time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until_open(process: "subprocess.Popen[bytes]", port: int) -> None:

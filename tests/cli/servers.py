@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.services.ports import free_port
 
 START_LIMIT_S = 60
 ROOT = Path(__file__).parents[2]
@@ -44,13 +44,6 @@ def distribution_served(command: str, folder: Path) -> Iterator[str]:
     (folder / "config.yml").write_text(_CONFIG.format(folder=folder, port=port))
     with _running((command, "serve", "config.yml"), folder, port, "/v2/", {}):
         yield f"127.0.0.1:{port}"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.services.ports import free_port
+
 BLOCK = re.compile(
     r"(?:^<!-- no-run: (?P<reason>[^\n]+) -->\n+)?^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -96,13 +98,6 @@ def matches(expected: str, printed: str) -> bool:
 def _rows(text: str) -> list[str]:
     """Lines as they are compared: the port of a test may be longer than 5000, and columns then wider."""
     return [GAP.sub("  ", MOMENT.sub("2016-11-16T17:13:07", row.rstrip())) for row in text.strip("\n").splitlines()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Shell:

@@ -22,7 +22,7 @@ from tests.protocols.cnr.client import Cnr, done
 from tests.protocols.cnr.packages import gz, tar
 from tests.protocols.cnr.server import Server
 from tests.protocols.oci.client import Oci, digest
-from tests.services.etcd import free_ports
+from tests.services.ports import free_ports
 from tests.services.processes import need, wait_for
 
 from .test_compose import EXAMPLES

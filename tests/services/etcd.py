@@ -4,7 +4,6 @@ import json
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.services.ports import free_ports
 
 from cnr.domain.store_url import StoreUrl
 from cnr.store.drivers import Given
@@ -21,15 +21,6 @@ from cnr.store.etcd import EtcdRecords, open_records
 
 _START_S = 60
 _POOL = ThreadPoolExecutor(1)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def need(program: str) -> str:

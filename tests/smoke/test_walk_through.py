@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.docs.console import Shell, commands, environment, free_port
+from tests.docs.console import Shell, commands, environment
+from tests.services.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
