@@ -18,9 +18,9 @@ from cnr.registry.core import Core
 from cnr.store import keys, records
 from cnr.store.records import UploadRecord
 
-COUNT_US: Final = 10_000_000
-"""Microseconds after which a count is old."""
-AGAIN_US: Final = 1_000_000
+COUNT_S: Final = 10.0
+"""Seconds after which a count is old."""
+AGAIN_S: Final = 1.0
 """And for whom there is no room."""
 RETRY_AFTER_S: Final = 10
 _PAGE: Final = 500
@@ -39,7 +39,7 @@ class OpenUploads:
         self._idle_us = int(core.upload_idle.total_seconds() * 1_000_000)
         self._open: Counter[Repository] = Counter()
         self._total = 0
-        self._counted_at = 0
+        self._counted_at: float | None = None
         self._counting: asyncio.Task[None] | None = None
 
     async def admit(self, repository: Repository) -> None:
@@ -47,11 +47,11 @@ class OpenUploads:
         limits = self._core.limits
         if not limits.uploads and not limits.uploads_per_repository:
             return
-        if not self._counted_at:
+        if self._counted_at is None:
             await self._count()
-        elif self._core.clock() - self._counted_at > COUNT_US:
+        elif self._is_older(COUNT_S):
             self._begin_count()
-        if self._full(repository) and self._core.clock() - self._counted_at > AGAIN_US:
+        if self._full(repository) and self._is_older(AGAIN_S):
             await self._count()
         if found := self._full(repository):
             where, limit = found
@@ -68,6 +68,10 @@ class OpenUploads:
         if self._open[repository] > 0:
             self._open[repository] -= 1
             self._total -= 1
+
+    def _is_older(self, seconds: float) -> bool:
+        """Whether the last count is; a clock that people set would keep callers out for as long as it was set back."""
+        return self._counted_at is None or self._core.now_s() - self._counted_at > seconds
 
     def _full(self, repository: Repository) -> tuple[str, int] | None:
         limits = self._core.limits
@@ -97,7 +101,7 @@ class OpenUploads:
                     found[session.repository] += 1
             await asyncio.sleep(0)
         self._open, self._total = found, found.total()
-        self._counted_at = self._core.clock()
+        self._counted_at = self._core.now_s()
 
     async def _is_given_up(self, key: str, session: UploadRecord) -> bool:
         if session.touched_at > self._core.clock() - self._idle_us:
