@@ -88,6 +88,7 @@ async def test_what_was_given_does_not_change(serve: Serve) -> None:
             await asyncio.sleep(0)
         await answer(reader)
     assert b"".join(kept) == BODY
+    assert any(isinstance(each, memoryview) for each in kept)  # or it was read as any other body is
 
 
 async def test_what_comes_slowly_is_given_at_once(serve: Serve) -> None:
