@@ -25,7 +25,7 @@ from servers import WORKERS, cnr
 SHOW_S = 0.2
 HELD_MIB = 100
 CONNECTIONS, UPLOADS, MANIFESTS = 2_000, 10_000, 500
-REPOSITORIES = 20
+REPOSITORIES, BEGINNERS = 20, 50
 MANIFEST_BYTES = 4_190_000
 SECONDS = 20
 SETTINGS = {"CNR_MAX_CONNECTIONS_PER_ADDRESS": "0", "CNR_MAX_UPLOADS": "20000"}
@@ -45,6 +45,8 @@ while True:
 """Asks for one show after the other and prints how long each took."""
 
 Attack = Callable[[str], Awaitable[str]]
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Client = Callable[[Ends], Awaitable[list[str]]]
 
 
 def main() -> None:
@@ -146,53 +148,75 @@ def slow_connections(count: int) -> Attack:
 
 
 def open_uploads(count: int) -> Attack:
-    """Begun in REPOSITORIES repositories, and left."""
+    """Begun in REPOSITORIES repositories over BEGINNERS connections, and left."""
 
     async def attack(address: str) -> str:
-        async with client(address) as http:
+        numbers = iter(range(count))
 
-            async def begin(number: int) -> int:
-                return (await http.post(f"/v2/attack/r{number % REPOSITORIES}/blobs/uploads/")).status_code
+        async def begin(ends: Ends) -> list[str]:
+            return [
+                await status(ends, f"POST /v2/attack/r{number % REPOSITORIES}/blobs/uploads/", b"")
+                for number in numbers
+            ]
 
-            return await answers(count, begin)
+        return await answers(address, [begin] * BEGINNERS)
 
     return attack
 
 
 def large_manifests(count: int) -> Attack:
-    """Each is read to its end and refused: what it names is not there."""
+    """Each has a connection, is read to its end and refused: what it names is not there."""
     entry = {"mediaType": "application/x", "digest": "sha256:" + "0" * 64, "size": 1}
     layers = [entry] * (MANIFEST_BYTES // len(json.dumps(entry) + ", "))
     data = json.dumps({"schemaVersion": 2, "mediaType": OCI, "config": entry, "layers": layers}).encode()
 
     async def attack(address: str) -> str:
-        async with client(address, connections=count) as http:
+        def put(number: int) -> Client:
+            async def once(ends: Ends) -> list[str]:
+                return [await status(ends, f"PUT /v2/attack/m{number}/manifests/large", data)]
 
-            async def put(number: int) -> int:
-                where = f"/v2/attack/m{number}/manifests/large"
-                return (await http.put(where, content=data, headers={"Content-Type": OCI})).status_code
+            return once
 
-            return await answers(count, put)
+        return await answers(address, list(map(put, range(count))))
 
     return attack
 
 
-def client(address: str, connections: int = 50) -> httpx.AsyncClient:
-    """A client with so many connections."""
-    return httpx.AsyncClient(base_url=address, timeout=600, limits=httpx.Limits(max_connections=connections))
+async def status(ends: Ends, line: str, body: bytes) -> str:
+    """The status of one request's answer, which is read to its end."""
+    reader, writer = ends
+    writer.write(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Type: {OCI}\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+    writer.write(body)
+    await writer.drain()
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = head.partition("content-length:")[2].partition("\r\n")[0]
+    await reader.readexactly(int(length or 0))
+    return head.split()[1]
 
 
-async def answers(count: int, ask: Callable[[int], Awaitable[int]]) -> str:
-    """How many of `count` calls side by side were answered with which status."""
+async def answers(address: str, clients: list[Client]) -> str:
+    """How many requests of these clients side by side, each with a connection, were answered with which status.
 
-    async def one(number: int) -> str:
+    By hand: a client library's pool with ten thousand waiting requests looks at each of them for each answer.
+    """
+    where = urlsplit(address)
+
+    async def one(client: Client) -> list[str]:
         try:
-            return str(await ask(number))
-        except httpx.TransportError as exc:
-            return type(exc).__name__
+            ends = await asyncio.open_connection(where.hostname, where.port)
+        except OSError as exc:
+            return [type(exc).__name__]
+        try:
+            return await client(ends)
+        except (OSError, EOFError) as exc:
+            return [type(exc).__name__]
+        finally:
+            ends[1].transport.abort()
 
-    found = Counter(await asyncio.gather(*map(one, range(count))))
-    return ", ".join(f"{number:,} times {status}" for status, number in sorted(found.items()))
+    began = time.monotonic()
+    found = Counter(each for every in await asyncio.gather(*map(one, clients)) for each in every)
+    took = time.monotonic() - began
+    return ", ".join(f"{number:,} times {code}" for code, number in sorted(found.items())) + f" in {took:.0f} s"
 
 
 def held(pid: int) -> float:

@@ -30,6 +30,7 @@ from cnr.http.access_log import AccessLog, LogFile, open_log
 from cnr.http.admission import Admission, Rate
 from cnr.http.body import EarlyAnswers
 from cnr.http.fields import BodyLimits
+from cnr.http.free_memory import limit_arenas
 from cnr.http.proxies import Proxies
 from cnr.http.security import StrictTransport
 from cnr.registry.catalog import Catalog
@@ -76,13 +77,21 @@ def numbered_ids() -> Callable[[], str]:
     return lambda: f"{prefix}{next(numbers):016x}"
 
 
+SET_BACK_US = 1_000_000
+"""A clock that is so far behind what it showed last was set: the corrections of time services are far smaller."""
+
+
 def strict_clock(wall: Callable[[], int] = time.time_ns) -> Callable[[], int]:
-    """Microseconds UTC from `wall` (nanoseconds), each call later than the one before."""
+    """Microseconds UTC from `wall` (nanoseconds), each call later than the one before, unless `wall` was set back.
+
+    To stand still until the time comes again would be worse: no token would expire, and nothing would be counted anew.
+    """
     last = 0
 
     def now() -> int:
         nonlocal last
-        last = max(last + 1, wall() // 1000)
+        read = wall() // 1000
+        last = read if read < last - SET_BACK_US else max(last + 1, read)
         return last
 
     return now
@@ -137,6 +146,7 @@ async def open_registry(config: Config, *, own_only: bool = False) -> AsyncItera
     and StoreUnavailable with one sentence for whoever started it.
     """
     async with AsyncExitStack() as stack:
+        limit_arenas()
         pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="cnr")
         stack.callback(pool.shutdown)
         stores = await open_stores(config, pool, own_only=own_only)

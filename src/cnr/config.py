@@ -85,6 +85,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_blob: int
     max_uploads: int
     max_uploads_per_repository: int
+    max_uploads_per_caller: int
     upload_timeout: int
     max_tags_per_namespace: int | None
     max_bytes_per_namespace: int | None
@@ -132,6 +133,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             blob_bytes=self.max_blob,
             uploads=self.max_uploads,
             uploads_per_repository=self.max_uploads_per_repository,
+            uploads_per_caller=self.max_uploads_per_caller,
         )
 
     @property

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as Folder
-from typing import Any
+from typing import Any, Literal
 
 import bcrypt
 import httpx
@@ -25,6 +25,7 @@ from cnr.auth import bearer
 from cnr.auth.access_control import AccessControl
 from cnr.auth.authority import OpenAuthority
 from cnr.auth.caller import Caller
+from cnr.auth.gate import Gate, read_only
 from cnr.domain.access import Access, Grant
 from cnr.domain.account import GroupName, Path, Role, ScopePath, UserName, parse_rights
 from cnr.domain.audit import OPEN, Who
@@ -33,6 +34,7 @@ from cnr.domain.limits import Limits
 from cnr.domain.names import Channel, Format, PackageName
 from cnr.domain.version import Release
 from cnr.http.adapter import Adapter
+from cnr.http.admission import Admission, Rate
 from cnr.http.fields import BodyLimits
 from cnr.registry.core import Bytes
 from cnr.registry.registry import Registry
@@ -60,7 +62,7 @@ VALUES = {
 class Call:
     """A request that differs from the ordinary one; `fault` is what the store does meanwhile.
 
-    `closed`: on a server that has no accounts.
+    `at`: on a server that has no accounts, that is read-only, or where the address has spent its rate.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Call:
     body: Any = None
     fault: Fault | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    closed: bool = False
+    at: Literal["ordinary", "closed", "read-only", "spent"] = "ordinary"
 
 
 def pushed(**fields: Any) -> dict[str, Any]:
@@ -141,7 +143,9 @@ ORDINARY = {
     "503": Call(fault=Fault.FAIL),
     "507": Call(fault=Fault.FULL),
     "400": Call(),
-    "403": Call(closed=True),
+    "403": Call(at="closed"),
+    "405": Call(at="read-only"),
+    "429": Call(at="spent"),
     "412": Call(headers={"If-Match": '"another"'}),
 }
 ROWS = [
@@ -170,13 +174,15 @@ class Server:
     app: Adapter
     plan: Plan
     registry: Registry
-    closed: Adapter
+    others: Mapping[str, ASGIApp]
     values: dict[str, str]
 
     async def answer(self, method: str, path: str, call: Call) -> httpx.Response:
         url = path.format(**{**VALUES, **self.values, **call.values})
-        app: ASGIApp = self.closed if call.closed else self.app
+        app: ASGIApp = self.app if call.at == "ordinary" else self.others[call.at]
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            if call.at == "spent":
+                await client.get("/version")
             if call.fault is not None:
                 self.plan.faults = Always(call.fault)
             return await client.request(method, url, params=call.query, json=call.body, headers=call.headers)
@@ -206,8 +212,14 @@ async def server(tmp_path: Folder) -> AsyncIterator[Server]:
                 return Grant("root", caller=caller)
 
             app = cnr_api.adapter(registry, fields, site, administrator, control=control)
-            closed = cnr_api.adapter(registry, fields, site, OpenAuthority().authorize)
-            yield Server(app, plan, registry, closed, values)
+            frozen = Gate(administrator, [read_only]).authorize
+            once = Admission(address=Rate(0.001, burst_s=1.0))
+            others: dict[str, ASGIApp] = {
+                "closed": cnr_api.adapter(registry, fields, site, OpenAuthority().authorize),
+                "read-only": cnr_api.adapter(registry, fields, site, frozen, control=control),
+                "spent": cnr_api.adapter(registry, fields, site, administrator, control=control, admission=once),
+            }
+            yield Server(app, plan, registry, others, values)
         finally:
             await control.close()
 

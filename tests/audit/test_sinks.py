@@ -37,7 +37,7 @@ def turning(path: Path, clock: Callable[[], int], *, most: int = MIB, days: int 
 
 
 def log_at(path: Path, clock: Callable[[], int], *, strict: bool = False, **more: int) -> AuditLog:
-    return AuditLog(turning(path, clock, **more), clock=clock, strict=strict)
+    return AuditLog(turning(path, clock, **more), clock=clock, strict=strict, now_s=lambda: clock() / 1_000_000)
 
 
 def event(number: int, **more: object) -> Event:
@@ -274,6 +274,16 @@ def test_strangers_cannot_push_out_what_was_written(tmp_path: Path) -> None:
     assert counted + len(written) == 50_002
     assert written[-2:] == ["user", "unknown"]
     assert len(lines) < 4000
+
+
+def test_a_clock_that_is_set_back_hides_no_denials(tmp_path: Path) -> None:
+    clock, seconds = Clock(), iter(range(10**6))
+    log = AuditLog(turning(tmp_path / "a.log", clock), clock=clock, now_s=lambda: float(next(seconds)))
+    log.record(denial("anonymous"))
+    clock.now -= 3_600_000_000
+    for _ in range(100):
+        log.record(denial("anonymous"))
+    assert (tmp_path / "a.log").read_text().count('"pull"') == 101
 
 
 def test_off_is_no_sink() -> None:

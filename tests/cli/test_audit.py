@@ -169,6 +169,35 @@ def test_what_verbs_change_is_written_down(cnr: Cnr, tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == len(CHANGES)
 
 
+def test_what_works_on_the_store_alone_is_written_down(cnr: Cnr, tmp_path: Path) -> None:
+    cnr("user", "add", "alice", "--admin")
+    cnr("storage", "check")
+    cnr("storage", "gc")
+    cnr("storage", "upgrade")
+    cnr("storage", "forget", "tags/ns!app/none", "--yes", status=1)
+    calls = [(line["call"], line["result"]) for line in lines(tmp_path)]
+    assert calls[1:3] == [("cnr storage gc", "ok"), ("cnr storage upgrade", "ok")]
+    assert calls[3:] == [("cnr storage forget", "failed")]
+    assert lines(tmp_path)[3]["target"]["key"] == "tags/ns!app/none"
+
+
+def test_a_migration_is_written_down_where_it_went(cnr: Cnr, tmp_path: Path) -> None:
+    cnr("user", "add", "alice", "--admin")
+    places = str(tmp_path / "data"), str(tmp_path / "new")
+    cnr("storage", "migrate", *places, "--dry-run")
+    assert not (tmp_path / "new").exists()
+    cnr("storage", "migrate", *places)
+    (line,) = [json.loads(each) for each in (tmp_path / "new" / "audit.log").read_text().splitlines()]
+    assert (line["call"], line["result"]) == ("cnr storage migrate", "ok")
+    assert line["target"]["damaged"] == 0
+    assert line["target"]["source"] == places[0]
+    named = tmp_path / "named.log"
+    cnr("storage", "migrate", places[0], str(tmp_path / "third"), CNR_AUDIT_LOG=str(named))
+    assert named.read_text().count("cnr storage migrate") == 1
+    assert not (tmp_path / "third" / "audit.log").exists()
+    assert len(lines(tmp_path)) == 1
+
+
 def test_a_verb_that_fails_is_written_down(cnr: Cnr, tmp_path: Path) -> None:
     cnr("user", "remove", "nobody", status=cnr_status("nobody"))
     assert [(line["result"], line["code"]) for line in lines(tmp_path)] == [("failed", "AccountNotFound")]

@@ -60,6 +60,21 @@ async def test_all_repositories_together(registry: Registry) -> None:
         await registry.uploads.begin(Repository("ns/third"))
 
 
+async def test_a_caller_cannot_take_all(registry: Registry) -> None:
+    registry = limited(registry, uploads_per_caller=2)
+    first = await registry.uploads.begin(REPO, owner="ann")
+    await registry.uploads.begin(OTHER, owner="ann")
+    for again in (registry, limited(registry, uploads_per_caller=2)):
+        with pytest.raises(TooManyUploads, match="you have 2 open uploads"):
+            await again.uploads.begin(Repository("ns/third"), owner="ann")
+    for owner in ("bob", "", "", ""):
+        await registry.uploads.begin(REPO, owner=owner)
+    await registry.uploads.cancel(REPO, first.id, owner="ann")
+    await registry.uploads.begin(REPO, owner="ann")
+    with pytest.raises(TooManyUploads):
+        await registry.uploads.begin(REPO, owner="ann")
+
+
 async def test_zero_is_no_limit(registry: Registry) -> None:
     registry = limited(registry, uploads=0, uploads_per_repository=0)
     for _ in range(50):

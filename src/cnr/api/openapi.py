@@ -22,8 +22,8 @@ from cnr.http.errors import wire
 
 REFERENCE: Final = "#/components/schemas/{name}"
 RESPONSE: Final = "#/components/responses/{name}"
-SHARED: Final = 500
-"""Responses from this status on are the same for many operations, and stand among the components."""
+SHARED: Final = frozenset({405, 429, 500, 503, 507})
+"""Responses with these statuses are the same for many operations, and stand among the components."""
 TITLE: Final = "The app registry (CNR) API"
 ABOUT: Final = """\
 Publish, find and pull Kubernetes applications. A package is `namespace/name`; its releases are SemVer versions, each
@@ -94,7 +94,7 @@ def document(routes: Iterable[tuple[str, str]]) -> dict[str, Any]:
         _shared(found).rpartition("/")[2]: _failure(found, schema_of)
         for operation in described.values()
         for status, found in _by_status(operation).items()
-        if status >= SHARED
+        if status in SHARED
     }
     paths: dict[str, dict[str, Any]] = {}
     for (method, path), operation in described.items():
@@ -165,7 +165,7 @@ def _content(content: Mapping[str, tuple[Any, Any]], schemas: Mapping[Any, Any])
 def _responses(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     responses = {"200": _answer(operation.answer, schemas)} if operation.answer.content else {}
     for status, found in _by_status(operation).items():
-        responses[str(status)] = {"$ref": _shared(found)} if status >= SHARED else _failure(found, schemas)
+        responses[str(status)] = {"$ref": _shared(found)} if status in SHARED else _failure(found, schemas)
     return responses
 
 

@@ -10,7 +10,22 @@ from typing import Any, Final
 from cnr.api import cnr_messages as messages
 from cnr.api.openapi_admin import ADMIN
 from cnr.api.openapi_bodies import Login, Push, PushForm, Yank
-from cnr.api.openapi_parts import BAD_LIMIT, JSON, LIMIT, LINK, READ, TEXT, WRITE, Answer, Operation, Query, json_answer
+from cnr.api.openapi_parts import (
+    BAD_LIMIT,
+    JSON,
+    LIMIT,
+    LINK,
+    OFTEN,
+    READ,
+    TEXT,
+    TOO_MANY,
+    UNAVAILABLE,
+    WRITE,
+    Answer,
+    Operation,
+    Query,
+    json_answer,
+)
 from cnr.domain import errors
 
 GZIP: Final = "application/x-gzip"
@@ -101,6 +116,7 @@ _LONG_BODY = errors.TooLarge("the body: the limit is 67,108,864 bytes", limit=67
 _EXISTS = errors.ReleaseExists(f"{SEED} 2.2.1 helm exists", package=SEED, release="2.2.1", media_type="helm")
 _TAKEN = errors.NameTaken("'stable' is a tag of another kind: choose another channel name")
 _FULL = errors.RecordFull("the channel has 4,000 releases and no room for another: remove some")
+_FAILURES: Final = errors.TooManyFailures("too many wrong passwords: try again in 4 s", retry_after_s=4)
 _LOGIN = errors.InvalidUsage('a login is {"user": {"username": …, "password": …}}, neither of them empty')
 
 _FIND: Final = (_AMBIGUOUS, _NO_PACKAGE, _NO_FORMAT, _NO_MATCH, _BAD_QUERY, *READ)
@@ -322,14 +338,22 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             {"token": "basic bWU6c2VjcmV0"},
         ),
         "While the server is open any pair gets a token, and no call needs one. With accounts a wrong pair is a 401.",
-        (_LOGIN, _LONG_BODY),
+        (_LOGIN, _LONG_BODY, TOO_MANY, _FAILURES),
         body={JSON: (Login, {"user": {"username": "me", "password": "secret"}})},
     ),
     ("GET", "/version"): Operation(
-        "server", "version", "Show the server's version", json_answer("The version.", messages.Version, None)
+        "server",
+        "version",
+        "Show the server's version",
+        json_answer("The version.", messages.Version, None),
+        errors=OFTEN,
     ),
     ("GET", "/routes"): Operation(
-        "server", "routes", "List all routes", json_answer("Endpoint, method and path of each.", messages.Routes, None)
+        "server",
+        "routes",
+        "List all routes",
+        json_answer("Endpoint, method and path of each.", messages.Routes, None),
+        errors=OFTEN,
     ),
     ("GET", "/healthz"): Operation(
         "server", "alive", "Is the process alive?", json_answer("It is.", messages.Health, {"status": "ok"})
@@ -339,25 +363,28 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "ready",
         "Can the server answer?",
         json_answer("It can, and its stores can be reached.", messages.Health, {"status": "ok"}),
-        errors=READ,
+        errors=(UNAVAILABLE,),
     ),
     ("GET", "/test_error"): Operation(
         "server",
         "test_error",
         "Get an error",
         Answer("Never.", {}),
-        errors=(errors.InvalidUsage("this address always answers with an error", path="/test_error"),),
+        errors=(errors.InvalidUsage("this address always answers with an error", path="/test_error"), TOO_MANY),
     ),
     ("GET", "/"): Operation(
         "server",
         "discover",
         "Find packages by the host's name",
         Answer("A page with two meta tags for clients.", {HTML: (None, None)}),
+        errors=OFTEN,
     ),
     ("GET", "/openapi.json"): Operation(
-        "server", "openapi", "Get this document", json_answer("OpenAPI 3.1.", dict[str, Any], None)
+        "server", "openapi", "Get this document", json_answer("OpenAPI 3.1.", dict[str, Any], None), errors=OFTEN
     ),
-    ("GET", "/docs"): Operation("server", "docs", "Read this document", Answer("The page.", {HTML: (None, None)})),
+    ("GET", "/docs"): Operation(
+        "server", "docs", "Read this document", Answer("The page.", {HTML: (None, None)}), errors=OFTEN
+    ),
     **ADMIN,
 }
 """By method and path. A test holds it equal to the route table."""

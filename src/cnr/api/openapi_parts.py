@@ -49,8 +49,11 @@ class Operation:
 UNAVAILABLE: Final = errors.StoreUnavailable("the store cannot be reached; nothing was changed")
 UNKNOWN: Final = errors.OutcomeUnknown("the answer to a write was lost; it is safe to repeat the request")
 NO_SPACE: Final = errors.StoreFull("no space is left; reads go on")
-READ: Final = (UNAVAILABLE,)
-WRITE: Final = (UNAVAILABLE, UNKNOWN, NO_SPACE)
+TOO_MANY: Final = errors.TooManyRequests("too many requests by your address: try again in 2 s", retry_after_s=2)
+READ_ONLY: Final = errors.ReadOnly("this registry is read-only: nothing can be changed here now")
+OFTEN: Final = (TOO_MANY,)
+READ: Final = (TOO_MANY, UNAVAILABLE)
+WRITE: Final = (READ_ONLY, TOO_MANY, UNAVAILABLE, UNKNOWN, NO_SPACE)
 BAD_LIMIT: Final = errors.InvalidUsage(f"limit is a number from 1 to {LIST_LIMIT}", limit="0")
 TEXT: Final = MappingProxyType({"type": "string"})
 LIMIT: Final = Query(

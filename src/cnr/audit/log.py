@@ -1,6 +1,7 @@
 """The audit log, as one process writes it."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ STRANGERS_PER_S: Final = 10
 STRANGERS_AT_ONCE: Final = 2000
 """Denials of nobody we know that are lines; others are counted. Or anybody could push out all that was written before:
 10,000 in a second are nothing for a client, and 4 MB of lines."""
-TELL_US: Final = 10_000_000
+TELL_S: Final = 10.0
 """How often the count becomes a line."""
 DESCRIPTORS: Final[Mapping[str, int]] = {"stdout": 1, "stderr": 2}
 
@@ -35,7 +36,14 @@ class AuditLog:
     once until it is better. With `strict` no change is let in meanwhile.
     """
 
-    def __init__(self, sink: Sink, *, clock: Callable[[], int], strict: bool = False) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        clock: Callable[[], int],
+        strict: bool = False,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sink = sink
         self._clock = clock
         self._strict = strict
@@ -45,9 +53,10 @@ class AuditLog:
         self._dropped = 0
         self._failing = False
         self._budget = float(STRANGERS_AT_ONCE)
-        self._asked_at = clock()
+        self._now_s = now_s
+        self._asked_at = now_s()
         self._unwritten = 0
-        self._told_at = 0
+        self._told_at = -TELL_S
 
     def record(self, event: Event) -> None:
         """Write one event; of very many denials of strangers only their number. Never raises."""
@@ -55,13 +64,13 @@ class AuditLog:
             self._unwritten += 1
         else:
             self._write(event)
-        if self._unwritten and self._clock() - self._told_at >= TELL_US:
+        if self._unwritten and self._now_s() - self._told_at >= TELL_S:
             self._tell_count()
 
     def _within(self) -> bool:
         """Whether one more denial of a stranger may be a line."""
-        now = self._clock()
-        more = (now - self._asked_at) * STRANGERS_PER_S / 1_000_000
+        now = self._now_s()
+        more = (now - self._asked_at) * STRANGERS_PER_S
         self._budget, self._asked_at = min(self._budget + more, float(STRANGERS_AT_ONCE)), now
         if self._budget < 1:
             return False
@@ -69,7 +78,7 @@ class AuditLog:
         return True
 
     def _tell_count(self) -> None:
-        count, self._unwritten, self._told_at = self._unwritten, 0, self._clock()
+        count, self._unwritten, self._told_at = self._unwritten, 0, self._now_s()
         self._write(server_event("more-denials", {"count": count}, result="denied"))
 
     def _write(self, event: Event) -> None:

@@ -9,6 +9,7 @@ RFC 7519, RFC 8725 (one algorithm, no key from a header).
 """
 
 import secrets
+import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from typing import Any, Final, Literal
@@ -69,15 +70,22 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bearer:
-    """Makes and reads tokens. `clock` gives microseconds UTC."""
+    """Makes and reads tokens. `clock` gives microseconds UTC; `now_s` is a monotonic clock."""
 
-    def __init__(self, store: RecordStore, updater: Updater, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: RecordStore,
+        updater: Updater,
+        clock: Callable[[], int],
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._updater = updater
         self._clock = clock
+        self._now_s = now_s
         self._keys: tuple[SigningKey, ...] = ()
         self._key_ids: frozenset[str] = frozenset()
-        self._read_at = 0
+        self._read_at: float | None = None
         self._verified: dict[str, tuple[str, Claims]] = {}
 
     async def issue(
@@ -104,7 +112,7 @@ class Bearer:
     async def read(self, token: str, *, use: Literal["access", "refresh"] = "access") -> Claims:
         """What a token says that is ours and of now. Raises TokenRefused."""
         now_us = self._clock()
-        if not self._is_fresh(now_us):
+        if not self._is_fresh():
             await self._reread()
         found = self._remembered(token) or await self._checked(token)
         now = now_us // _US
@@ -143,7 +151,7 @@ class Bearer:
 
     async def _signing_key(self) -> SigningKey:
         now = self._clock()
-        if not self._is_fresh(now):
+        if not self._is_fresh():
             await self._reread()
         if not self._keys or self._keys[-1].created_at < now - ROTATE_S * _US:
             await self.rotate(only_if_old=True)
@@ -165,8 +173,8 @@ class Bearer:
         await self._updater.update(keys.SIGNING, SigningKeys, change)
         await self._reread()
 
-    def _is_fresh(self, now_us: int) -> bool:
-        return 0 <= now_us - self._read_at < FRESH_S * _US
+    def _is_fresh(self) -> bool:
+        return self._read_at is not None and self._now_s() - self._read_at < FRESH_S
 
     async def _reread(self) -> None:
         try:
@@ -176,7 +184,7 @@ class Bearer:
         except RecordNotFound:
             self._keys = ()
         self._key_ids = frozenset(key.id for key in self._keys)
-        self._read_at = self._clock()
+        self._read_at = self._now_s()
 
 
 def _key_id(token: str) -> str:

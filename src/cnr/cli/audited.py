@@ -21,7 +21,12 @@ from cnr.settings.setting import ConfigError
 from cnr.settings.storage import STORAGE
 
 _READING: Final = frozenset({"list", "show", "check", "export"})
-_SILENT: Final = frozenset(row.name for row in (*STORAGE, *AUDIT, *LIMITS)) | {"output", "password_stdin", "dry_run"}
+_SILENT: Final = frozenset(row.name for row in (*STORAGE, *AUDIT, *LIMITS)) | {
+    "output",
+    "password_stdin",
+    "dry_run",
+    "jobs",
+}
 """Parameters that say where the store is and how to answer."""
 _TOLD: Final = f"{__name__}.told"
 

@@ -27,19 +27,18 @@ def command(key: str, yes: bool, **flags: str | None) -> None:
     config = load(flags)
     if not yes:
         click.confirm(f"Delete the record {printable(key)} from {config.records_url}?", abort=True)
-    if not with_stores(config, lambda stores: _forget(stores, key)):
-        raise click.ClickException(f"there is no record {printable(key)}")
+    with_stores(config, lambda stores: _forget(stores, key))
     click.echo(f"{printable(key)} is forgotten.")
 
 
-async def _forget(stores: Stores, key: str) -> bool:
-    """Delete the record, whatever it says; whether there was one."""
+async def _forget(stores: Stores, key: str) -> None:
+    """Delete the record, whatever it says. Raises click.ClickException where there is none."""
     while True:
         try:
             found = await stores.records.get(key)
             await stores.records.delete(key, expect=found.version)
         except RecordNotFound:
-            return False
+            raise click.ClickException(f"there is no record {printable(key)}") from None
         except VersionConflict:
             continue  # it was swapped meanwhile
-        return True
+        return

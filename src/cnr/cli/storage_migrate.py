@@ -1,6 +1,7 @@
 """`cnr storage migrate`: everything of one store into another."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 
 from cnr.app import POOL_THREADS
+from cnr.cli.audited import audited, tell
 from cnr.cli.failures import DAMAGED
 from cnr.cli.output import emit, note
 from cnr.cli.progress import progress
@@ -23,6 +26,7 @@ from cnr.store.migration import Migrator, Tally, survey
 from cnr.store.open import Stores, open_store
 
 Progress = Callable[[int], None]
+_AUDIT_LOG: Final = "CNR_AUDIT_LOG"
 _SHOWN: Final = 20
 """Damaged things that are listed for a person; JSON has all of them."""
 
@@ -138,7 +142,18 @@ async def _run(source: _Place, target: _Place, config: Config, jobs: int, dry_ru
             leave_damaged=leave_damaged,
             passed=begin(found.size),
         )
-        return await migrator.run()
+        with audited(_log_of(target, config)):
+            done = await migrator.run()
+            tell(records=done.records, files=done.blobs, damaged=len(done.damaged))
+            return done
+
+
+def _log_of(target: _Place, config: Config) -> Config:
+    """With the audit log of the store that is made: the one that is set, else the one in its folder, if it has one."""
+    if _AUDIT_LOG in os.environ:
+        return config
+    beside = str(target.folder / "audit.log") if target.folder is not None else "off"
+    return msgspec.structs.replace(config, audit_log=beside)
 
 
 def _as_json(done: Tally, dry_run: bool, unfinished: bool) -> dict[str, Any]:

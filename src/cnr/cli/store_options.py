@@ -71,7 +71,8 @@ def with_stores(config: Config, work: Callable[[Stores], Awaitable[T]]) -> T:
         with ThreadPoolExecutor(POOL_THREADS) as pool:
             stores = await open_stores(config, pool, own_only=True)
             try:
-                return await work(stores)
+                with audited(config):
+                    return await work(stores)
             finally:
                 await stores.close()
 

@@ -30,6 +30,7 @@ class Limits:
     blob_bytes: int = 64 * 1024 * MIB
     uploads: int = 10_000
     uploads_per_repository: int = 1_000
+    uploads_per_caller: int = 2_000
 
 
 RATIO_FREE_BYTES = MIB

@@ -7,6 +7,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cnr.http.gate import Gate
+from cnr.http.host import InvalidHost, require_host
 from cnr.http.joined_writes import JoinedWrites
 from cnr.http.long_body import LONG, LongBody, long_length
 from cnr.http.slow_readers import SlowReader
@@ -81,8 +82,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
             return self._go_on_without(data[exc.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserError as exc:
+            wrong_host = isinstance(exc.__context__, InvalidHost)
+            self.send_400_response(str(exc.__context__) if wrong_host else "Invalid HTTP request received.")
             return b""
         # Most heads arrive in one piece: those cost nothing here.
         if self._head_open:
@@ -136,6 +138,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_open = False
         self._disarm()
+        require_host(self.headers, old=self.parser.get_http_version() == "1.0")
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINED:
             self.transport.abort()

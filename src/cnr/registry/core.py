@@ -1,6 +1,7 @@
 """What every part of the registry works with, passed in once by the composition root."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
@@ -54,7 +55,8 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The stores, the views, and the sources of time and chance. `clock` gives microseconds UTC, never twice the same.
+    """The stores, the views, and the sources of time and chance. `clock` gives microseconds UTC, never twice the same
+    unless it was set back; `now_s` is a monotonic clock.
 
     `grace` is how long garbage collection spares what nothing names. `policy` is for what has none of its own.
     `quota` is a namespace's that has none of its own. An open upload to which nothing came for `upload_idle` may be
@@ -75,6 +77,7 @@ class Core:
     redirect_from: int | None = None
     quota: Quota = UNLIMITED
     upload_idle: timedelta = timedelta(hours=1)
+    now_s: Callable[[], float] = time.monotonic
 
     @property
     def trusted_us(self) -> int:

@@ -18,9 +18,9 @@ from cnr.registry.core import Core
 from cnr.store import keys, records
 from cnr.store.records import UploadRecord
 
-COUNT_US: Final = 10_000_000
-"""Microseconds after which a count is old."""
-AGAIN_US: Final = 1_000_000
+COUNT_S: Final = 10.0
+"""Seconds after which a count is old."""
+AGAIN_S: Final = 1.0
 """And for whom there is no room."""
 RETRY_AFTER_S: Final = 10
 _PAGE: Final = 500
@@ -38,43 +38,54 @@ class OpenUploads:
         self._give_up = give_up
         self._idle_us = int(core.upload_idle.total_seconds() * 1_000_000)
         self._open: Counter[Repository] = Counter()
+        self._owned: Counter[str] = Counter()
         self._total = 0
-        self._counted_at = 0
+        self._counted_at: float | None = None
         self._counting: asyncio.Task[None] | None = None
 
-    async def admit(self, repository: Repository) -> None:
-        """Count a new upload. Raises TooManyUploads."""
+    async def admit(self, repository: Repository, owner: str) -> None:
+        """Count a new upload of `owner` (empty: nobody in particular). Raises TooManyUploads."""
         limits = self._core.limits
-        if not limits.uploads and not limits.uploads_per_repository:
+        if not (limits.uploads or limits.uploads_per_repository or limits.uploads_per_caller):
             return
-        if not self._counted_at:
+        if self._counted_at is None:
             await self._count()
-        elif self._core.clock() - self._counted_at > COUNT_US:
+        elif self._is_older(COUNT_S):
             self._begin_count()
-        if self._full(repository) and self._core.clock() - self._counted_at > AGAIN_US:
+        if self._full(repository, owner) and self._is_older(AGAIN_S):
             await self._count()
-        if found := self._full(repository):
+        if found := self._full(repository, owner):
             where, limit = found
             raise TooManyUploads(
-                f"{where} has {limit:,} open uploads: finish some, or wait until they are given up",
+                f"{where} {limit:,} open uploads: finish some, or wait until they are given up",
                 limit=limit,
                 retry_after_s=RETRY_AFTER_S,
             )
         self._open[repository] += 1
         self._total += 1
+        if owner:
+            self._owned[owner] += 1
 
-    def ended(self, repository: Repository) -> None:
+    def ended(self, repository: Repository, owner: str) -> None:
         """One upload is over."""
+        if self._owned[owner] > 0:
+            self._owned[owner] -= 1
         if self._open[repository] > 0:
             self._open[repository] -= 1
             self._total -= 1
 
-    def _full(self, repository: Repository) -> tuple[str, int] | None:
+    def _is_older(self, seconds: float) -> bool:
+        """Whether the last count is; a clock that people set would keep callers out for as long as it was set back."""
+        return self._counted_at is None or self._core.now_s() - self._counted_at > seconds
+
+    def _full(self, repository: Repository, owner: str) -> tuple[str, int] | None:
         limits = self._core.limits
         if 0 < limits.uploads_per_repository <= self._open[repository]:
-            return f"the repository {repository}", limits.uploads_per_repository
+            return f"the repository {repository} has", limits.uploads_per_repository
+        if owner and 0 < limits.uploads_per_caller <= self._owned[owner]:
+            return "you have", limits.uploads_per_caller
         if 0 < limits.uploads <= self._total:
-            return "the registry", limits.uploads
+            return "the registry has", limits.uploads
         return None
 
     def _begin_count(self) -> asyncio.Task[None]:
@@ -88,6 +99,7 @@ class OpenUploads:
 
     async def _count_all(self) -> None:
         found: Counter[Repository] = Counter()
+        owned: Counter[str] = Counter()
         after = ""
         while page := await self._core.records.scan(keys.UPLOADS, after=after, limit=_PAGE):
             after = page[-1].key
@@ -95,9 +107,10 @@ class OpenUploads:
                 session = _session(each.value)
                 if session is not None and not await self._is_given_up(each.key, session):
                     found[session.repository] += 1
+                    owned[session.owner] += 1
             await asyncio.sleep(0)
-        self._open, self._total = found, found.total()
-        self._counted_at = self._core.clock()
+        self._open, self._owned, self._total = found, owned, found.total()
+        self._counted_at = self._core.now_s()
 
     async def _is_given_up(self, key: str, session: UploadRecord) -> bool:
         if session.touched_at > self._core.clock() - self._idle_us:

@@ -69,7 +69,7 @@ class Uploads:
         Raises TooManyUploads, and QuotaExceeded where nothing more could be kept.
         """
         await self._quotas.require_room(repository, size=1)
-        await self._opened.admit(repository)
+        await self._opened.admit(repository, owner)
         upload_id, now = self._core.new_id(), self._core.clock()
         wanted = UploadRecord(repository=repository, started_at=now, touched_at=now, owner=owner)
         await self._core.updater.update(keys.upload(upload_id), UploadRecord, lambda _: wanted, durable=False)
@@ -246,7 +246,7 @@ class Uploads:
         swap = await self._core.updater.update(keys.upload(upload_id), UploadRecord, change)
         if swap.before is None or swap.before == swap.after:
             return False
-        self._opened.ended(repository)
+        self._opened.ended(repository, swap.before.owner)
         await self._pieces.drop(_own(swap.before, swap.before.parts))
         return True
 

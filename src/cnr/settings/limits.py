@@ -114,6 +114,14 @@ LIMITS: Final = (
         "Most of them in one repository; 0 for no limit.",
     ),
     Setting(
+        "max_uploads_per_caller",
+        types.whole(0, 10**6),
+        str(_DEFAULTS.uploads_per_caller),
+        ("CNR_MAX_UPLOADS_PER_CALLER",),
+        "--max-uploads-per-caller",
+        "Most of them of one user or token; 0 for no limit.",
+    ),
+    Setting(
         "upload_timeout",
         types.whole(1, 86400),
         "3600",
