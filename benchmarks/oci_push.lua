@@ -1,6 +1,6 @@
 -- Artifact pushes: a layer of LAYER bytes, and a manifest by tag. The empty config is there: three requests each; or
 -- with a third word in each line of LAYERS a config of its own is pushed too: five requests each.
--- LAYERS is a file of lines "text digest [config's digest]"; the layer is the text, 16 digits, filled up with x; the
+-- ROUND is in the names of the repositories. LAYERS is a file of lines "text digest [config's digest]"; the layer is the text, 16 digits, filled up with x; the
 -- config is {"n":"<text>"}.
 local number = 0
 local CONFIG = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
@@ -13,6 +13,7 @@ end
 
 function init(args)
   size = tonumber(os.getenv("LAYER"))
+  round = os.getenv("ROUND") or "0"
   layers = {}
   local at = 0
   for line in io.lines(os.getenv("LAYERS")) do
@@ -33,7 +34,7 @@ local function manifest(digest, config_digest, config_size)
 end
 
 function request()
-  local repository = "/v2/bench/artifact" .. id
+  local repository = "/v2/bench/artifact" .. round .. "-" .. id
   if step == "start" or step == "config start" then
     if step == "start" then at_layer = at_layer + 1 end
     return wrk.format("POST", repository .. "/blobs/uploads/", {["Content-Length"] = "0"}, "")

@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Literal, TypeVar
 
 from cnr.domain.errors import OutcomeUnknown, StoreFull, StoreUnavailable
-from cnr.store.base import Absent, BlobReader, BlobStore, Cursor, Record, RecordStore, Version
+from cnr.domain.piece import Piece
+from cnr.store.base import Absent, BlobReader, BlobStore, Cursor, Record, RecordStore, Tell, Version
 
 T = TypeVar("T")
 
@@ -119,8 +120,8 @@ class FaultyBlobs:
         self.inner = inner
         self.plan = plan
 
-    async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
-        return await self.plan.write("put blob", lambda: self.inner.put(blob_id, chunks), StoreUnavailable)
+    async def put(self, blob_id: str, chunks: AsyncIterable[Piece], tell: Tell | None = None) -> int:
+        return await self.plan.write("put blob", lambda: self.inner.put(blob_id, chunks, tell), StoreUnavailable)
 
     async def open(self, blob_id: str, start: int = 0, stop: int | None = None) -> BlobReader:
         return await self.plan.read("open blob", lambda: self.inner.open(blob_id, start, stop))

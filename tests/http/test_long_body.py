@@ -1,16 +1,19 @@
 import asyncio
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
+from tests.services.certificates import Authority
 
 from cnr.http.long_body import LONG, long_length
 
-Serve = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
+Serve = Callable[..., AbstractAsyncContextManager[int]]
 BODY = bytes(range(256)) * 12_000  # 3 MB
 HASH = hashlib.sha256(BODY).hexdigest()
 
@@ -54,6 +57,55 @@ async def test_a_long_body_arrives_as_it_was_sent(size: int, serve: Serve) -> No
                 writer.write(BODY[at : at + size])
                 await writer.drain()
             assert await answer(reader) == HASH
+
+
+async def test_a_long_body_over_tls(serve: Serve, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    trusted = ssl.create_default_context(cafile=authority.file)
+    trusted.check_hostname = False
+    async with serve(hashing, tls=authority.issue("server")) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusted)
+        short = head(length=5) + b"short"
+        writer.write(head() + BODY + short + head() + BODY + short)
+        async with asyncio.timeout(20):
+            found = [await answer(reader) for _ in range(4)]
+        assert found == [HASH, hashlib.sha256(b"short").hexdigest()] * 2
+        writer.close()
+
+
+async def test_what_was_given_does_not_change(serve: Serve) -> None:
+    kept: list[bytes | memoryview] = []
+
+    async def keeping(scope: Scope, receive: Receive, send: Send) -> None:
+        async for chunk in Request(scope, receive).stream():
+            kept.append(chunk)
+            await asyncio.sleep(0)
+        await PlainTextResponse(HASH)(scope, receive, send)
+
+    async with serve(keeping) as port, connected(port) as (reader, writer):
+        for at in range(0, len(BODY), 1000):
+            writer.write((head() if at == 0 else b"") + BODY[at : at + 1000])
+            await asyncio.sleep(0)
+        await answer(reader)
+    assert b"".join(kept) == BODY
+    assert any(isinstance(each, memoryview) for each in kept)  # or it was read as any other body is
+
+
+async def test_what_comes_slowly_is_given_at_once(serve: Serve) -> None:
+    came: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+        async for chunk in Request(scope, receive).stream():
+            came.put_nowait(bytes(chunk))
+        await PlainTextResponse(HASH)(scope, receive, send)
+
+    async with serve(telling) as port, connected(port) as (reader, writer):
+        writer.write(head())
+        for at in range(0, 100, 10):
+            writer.write(BODY[at : at + 10])
+            assert await came.get() == BODY[at : at + 10]
+        writer.write(BODY[100:])
+        await answer(reader)
 
 
 async def test_requests_right_behind_a_long_body_are_answered_in_order(serve: Serve) -> None:

@@ -18,10 +18,11 @@ from tests.services.store_check import stores_in_order
 
 from cnr.domain.errors import CnrError
 from cnr.domain.limits import Limits
+from cnr.domain.piece import Piece
 from cnr.registry.catalog import Catalog
 from cnr.registry.core import Core
 from cnr.registry.registry import Registry
-from cnr.store.base import Absent, BlobReader, BlobStore, Cursor, Record, RecordStore, Version
+from cnr.store.base import Absent, BlobReader, BlobStore, Cursor, Record, RecordStore, Tell, Version
 from cnr.store.memory_blobs import MemoryBlobs
 from cnr.store.sqlite import SqliteRecords
 from cnr.store.update import Updater
@@ -122,8 +123,8 @@ class RacingBlobs:
     def __init__(self, turns: Turns) -> None:
         self._turns, self._inner = turns, turns.shared.blobs
 
-    async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
-        return await self._turns.write(self._inner.put(blob_id, chunks), f"put {blob_id}")
+    async def put(self, blob_id: str, chunks: AsyncIterable[Piece], tell: Tell | None = None) -> int:
+        return await self._turns.write(self._inner.put(blob_id, chunks, tell), f"put {blob_id}")
 
     async def open(self, blob_id: str, start: int = 0, stop: int | None = None) -> BlobReader:
         return await self._turns.read(self._inner.open(blob_id, start, stop))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cnr.domain.piece import Piece
 from cnr.store.base import BlobNotFound, BlobReader, BlobStore
 
 KIB = 1024
@@ -27,7 +28,7 @@ def content(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-async def chunks(*data: bytes) -> AsyncIterator[bytes]:
+async def chunks(*data: Piece) -> AsyncIterator[Piece]:
     for chunk in data:
         yield chunk
 
@@ -50,6 +51,10 @@ async def names(blobs: BlobStore) -> list[str]:
 
 def new_id() -> str:
     return secrets.token_hex(16)
+
+
+class StopTelling(Exception):
+    pass
 
 
 class Broken(Exception):
@@ -96,6 +101,24 @@ class BlobContract:
         parts = [b"", b"a", content(2 * MIB + 7), b"", b"bc", content(MIB - 3), content(5), b""]
         assert await blobs.put("ab" * 16, chunks(*parts)) == sum(map(len, parts))
         assert await whole(await blobs.open("ab" * 16)) == b"".join(parts)
+
+    @pytest.mark.parametrize("size", [0, 10, 300 * KIB, 2 * MIB + 3])
+    @pytest.mark.parametrize("chunk", [200, 70_000, 3 * MIB])
+    async def test_all_that_is_put_is_told_in_its_order(self, blobs: BlobStore, size: int, chunk: int) -> None:
+        data, told = content(size), bytearray()
+        views = (memoryview(bytearray(data))[at : at + chunk] for at in range(0, size, chunk))
+        assert await blobs.put("ab" * 16, chunks(*views), told.extend) == size
+        assert told == data
+        assert await whole(await blobs.open("ab" * 16)) == data
+
+    async def test_nothing_is_stored_where_the_told_raises(self, blobs: BlobStore) -> None:
+        def tell(piece: bytes | memoryview) -> None:
+            raise StopTelling
+
+        with pytest.raises(StopTelling):
+            await blobs.put("ab" * 16, chunks(content(300 * KIB), content(MIB)), tell)
+        with pytest.raises(BlobNotFound):
+            await blobs.open("ab" * 16)
 
     @pytest.mark.parametrize("size", [0, 10, 300 * KIB, 2 * MIB + 3])
     async def test_parts(self, blobs: BlobStore, size: int) -> None:

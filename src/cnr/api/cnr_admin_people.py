@@ -21,8 +21,9 @@ from cnr.auth.access_control import AccessControl
 from cnr.auth.caller import Caller
 from cnr.auth.people import StoredPeople
 from cnr.domain.account import GroupName, Path, UserName, parse_group, parse_password, parse_path, parse_user
-from cnr.domain.errors import AccountNotFound, ChangedMeanwhile, Forbidden, InvalidName, InvalidUsage
+from cnr.domain.errors import AccountNotFound, ChangedMeanwhile, Forbidden, InvalidName, InvalidUsage, Unauthorized
 from cnr.domain.people import Self
+from cnr.http.admission import address_of
 from cnr.http.audited import note
 from cnr.http.routes import Route
 
@@ -85,8 +86,11 @@ class PeopleRoutes:
         found = await self._control.accounts.user(made_for.id)
         if found is None or found.record.born != made_for.born:
             raise ChangedMeanwhile("you were changed meanwhile: log in again")
-        if not await self._control.passwords.right(made_for.id, wanted.old, found.record.password, found.version):
-            raise Forbidden("the old password is wrong")
+        stored, version, address = found.record.password, found.version, address_of(request.scope)
+        try:
+            await self._control.callers.require_right(made_for.id, wanted.old, stored, version, address=address)
+        except Unauthorized:
+            raise Forbidden("the old password is wrong") from None
         expect = frozenset((found.record.write,))
         name = UserName(made_for.id)
         return versioned(await self._people.change(name, password=parse_password(wanted.new), expect=expect))

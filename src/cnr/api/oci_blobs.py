@@ -67,7 +67,7 @@ class BlobRoutes:
         return streamed
 
     async def delete(self, request: Request, name: str, reference: str) -> Response:
-        await self._deletes.delete(readable(name), parse_digest(reference))
+        await self._deletes.delete(readable(name), parse_digest(reference), by=request.scope["grant"])
         return Response(status_code=202)
 
 

@@ -12,8 +12,9 @@ from cnr.domain.access import Grant
 from cnr.domain.digest import Digest, parse_digest
 from cnr.domain.errors import InsufficientScope, InvalidDigest, InvalidName, InvalidSize
 from cnr.domain.names import Repository
+from cnr.domain.piece import Piece
 from cnr.http.audited import note
-from cnr.http.body import body_chunks
+from cnr.http.body import body_pieces
 from cnr.http.routes import Route
 from cnr.registry.registry import Registry
 from cnr.registry.uploads import Upload
@@ -104,8 +105,8 @@ class UploadRoutes:
         await self._uploads.cancel(writable(name), reference, owner=_owner(request))
         return Response(status_code=204)
 
-    def _body(self, request: Request) -> AsyncIterator[bytes]:
-        return body_chunks(request, limit=self._registry.limits.blob_bytes, stall_s=self._stall_s)
+    def _body(self, request: Request) -> AsyncIterator[Piece]:
+        return body_pieces(request, limit=self._registry.limits.blob_bytes, stall_s=self._stall_s)
 
 
 def _owner(request: Request) -> str:

@@ -136,20 +136,23 @@ class Callers:
             return await self._robot(password)
         found = await self._accounts.user(name) if _is_name(name) else None
         if found is None and (stored := await self._in_file(name)) is not None:
-            await self._require_right(name, password, stored, version_of(stored), address=address)
+            await self.require_right(name, password, stored, version_of(stored), address=address)
             return await self._file_user(name, stored)
         stored, version = (found.record.password, found.version) if found else (None, None)
-        await self._require_right(name, password, stored, version, address=address)
+        await self.require_right(name, password, stored, version, address=address)
         if found is None:
             raise _wrong()
         if found.record.password.startswith(BCRYPT):
             found = await self._rehashed(name, password, found)
         return await self._user(name, found)
 
-    async def _require_right(
+    async def require_right(
         self, name: str, password: str, stored: str | None, version: Version | str | None, *, address: str
     ) -> None:
-        """Raises Unauthorized and TooManyFailures."""
+        """Have the password compared with the hash that is `stored` for `name`, in a record of this version.
+
+        Raises Unauthorized, and TooManyFailures as `named`.
+        """
         attempt = self._backoff.attempt(address, name) if self._backoff else None
         before = attempt.begin if attempt else None
         if not await self._passwords.right(name, password, stored, version, before=before):

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cnr.domain.errors import InvalidUsage, TooLarge
+from cnr.domain.piece import Piece
 
 SMALL_BODY: Final = 64 * 1024
 """Bytes of a body that the server itself reads and drops, so that the connection can be kept."""
@@ -26,7 +27,13 @@ class BodyStalled(InvalidUsage):
 
 
 async def body_chunks(request: Request, *, limit: int, stall_s: float) -> AsyncIterator[bytes]:
-    """The body's bytes as they arrive.
+    """The body's bytes as they arrive. Raises as body_pieces does."""
+    async for piece in body_pieces(request, limit=limit, stall_s=stall_s):
+        yield piece if isinstance(piece, bytes) else bytes(piece)
+
+
+async def body_pieces(request: Request, *, limit: int, stall_s: float) -> AsyncIterator[Piece]:
+    """The body's bytes as they arrive, without a copy of them.
 
     Raises TooLarge once the body is known to be longer than `limit` bytes (before the first byte is asked for
     where Content-Length says so), BodyStalled after `stall_s` seconds without a byte and where LEAST_RATE is not
@@ -41,7 +48,7 @@ async def body_chunks(request: Request, *, limit: int, stall_s: float) -> AsyncI
     while more:
         pace.begin()
         message = await _next(request.receive, stall_s)
-        chunk: bytes = message.get("body", b"")
+        chunk: Piece = message.get("body", b"")
         pace.end(len(chunk))
         more = message.get("more_body", False)
         seen += len(chunk)

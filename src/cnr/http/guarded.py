@@ -73,6 +73,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         while data:
             data = self._feed(data) if self._long is None else self._past_the_parser(self._long, data)
+        if self._long is not None and self._long.left:
+            self._long.take_over(self, self._long_body_ended)
 
     def _feed(self, data: bytes) -> bytes:
         """Parse `data`; what is behind a head that asked for an upgrade."""
@@ -108,9 +110,12 @@ class GuardedProtocol(HttpToolsProtocol):
             body.add(data)
             return b""
         body.add(data[:left])
+        self._long_body_ended()
+        return data[left:]
+
+    def _long_body_ended(self) -> None:
         self._renew_parser()  # the old one still waits for this body's end
         self.on_message_complete()
-        return data[left:]
 
     def _renew_parser(self) -> None:
         self.parser = httptools.HttpRequestParser(self)

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from cnr.domain.access import EVERYTHING, Grant
 from cnr.domain.digest import Digest
 from cnr.domain.errors import BlobInUse, BlobUnknown, InvalidUsage
 from cnr.domain.manifest import needed_blobs, parse_manifest
@@ -15,6 +16,8 @@ from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.gc_roots import each
 from cnr.registry.manifests import Manifests
+from cnr.registry.policies import Policies
+from cnr.registry.rights import require
 from cnr.registry.tags import Tags
 from cnr.store import keys, records
 from cnr.store.records import BlobRecord, ContentsRecord, ManifestRecord
@@ -26,18 +29,20 @@ _PAGE: Final = 500
 class BlobDeletes:
     """Deletes blobs that no manifest and no release of their repository uses."""
 
-    def __init__(self, core: Core, blobs: Blobs, manifests: Manifests, tags: Tags) -> None:
+    def __init__(self, core: Core, policies: Policies, blobs: Blobs, manifests: Manifests, tags: Tags) -> None:
         self._core = core
+        self._policies = policies
         self._blobs = blobs
         self._manifests = manifests
         self._tags = tags
 
-    async def delete(self, repository: Repository, digest: Digest) -> None:
-        """Delete the blob. Raises BlobUnknown, and BlobInUse where anything needs it.
+    async def delete(self, repository: Repository, digest: Digest, *, by: Grant = EVERYTHING) -> None:
+        """Delete the blob. Raises BlobUnknown, BlobInUse where anything needs it, and Forbidden where a rule keeps it.
 
         It is condemned first and looked for then, once, so that a manifest which comes meanwhile keeps it; readers
         see no difference between a condemned blob and another.
         """
+        require("delete", await self._policies.of(repository), by, repository)
         condemned = await self._condemn(repository, digest)
         try:
             await self._refuse_used(repository, digest)

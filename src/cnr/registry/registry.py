@@ -44,7 +44,7 @@ class Registry:
         self.publisher = Publisher(core, self.policies, self.tags, self.blobs, self.manifests, composer)
         self.channels = Channels(core, self.policies, self.tags)
         self.uploads = Uploads(core, self.blobs, self.quotas)
-        self.blob_deletes = BlobDeletes(core, self.blobs, self.manifests, self.tags)
+        self.blob_deletes = BlobDeletes(core, self.policies, self.blobs, self.manifests, self.tags)
         self.listing = Listing(core, self.tags, self.manifests)
         formats = PushedFormats(core, self.blobs, self.manifests)
         retag = Retagger(core, self.tags, self.manifests, formats, composer)

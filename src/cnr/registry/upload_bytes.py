@@ -1,23 +1,19 @@
 """The bytes of uploads: hashed while they are stored, each piece under an id of its own."""
 
-import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from cnr.domain.digest import Digest
 from cnr.domain.errors import StoreTrouble, UploadNotFound
+from cnr.domain.piece import Piece
 from cnr.registry.core import Core
-from cnr.store.base import BlobNotFound
+from cnr.store.base import BlobNotFound, Tell
 from cnr.store.records import INLINE_BLOB, UploadPart
 
-_PIECE: Final = 256 * 1024
-"""Bytes hashed in one hop to the pool: worth the hop, and still in the processor's cache when they are written."""
-
-Chunks = AsyncIterable[bytes]
+Chunks = AsyncIterable[Piece]
 
 _log = logging.getLogger(__name__)
 
@@ -51,19 +47,8 @@ class Pieces:
         """The stored piece, and its hash by `algorithm`."""
         running = [hashlib.new(name) for name in dict.fromkeys((algorithm, "sha256"))]
         blob_id = self._core.new_id()
-        size = await self._core.blobs.put(blob_id, self._hashed(chunks, [each.update for each in running]))
+        size = await self._core.blobs.put(blob_id, chunks, partial(_feed, [each.update for each in running]))
         return UploadPart(blob_id, size, running[-1].hexdigest()), running[0].hexdigest()
-
-    async def _hashed(self, chunks: Chunks, updates: Sequence[Callable[[bytes], None]]) -> AsyncIterator[bytes]:
-        """The chunks in larger pieces; each is hashed while it is stored and the next one arrives."""
-        hashing: asyncio.Task[None] | None = None
-        async for piece in gathered(chunks):
-            if hashing is not None:
-                await hashing
-            hashing = asyncio.create_task(self._core.work(len(piece), partial(_feed, updates, piece)))
-            yield piece
-        if hashing is not None:
-            await hashing
 
     async def read(self, parts: Sequence[UploadPart]) -> AsyncIterator[bytes]:
         """Their bytes, one piece after the other. Raises UploadNotFound where one is gone: the upload has ended."""
@@ -85,26 +70,12 @@ class Pieces:
                 _log.warning("a piece of an upload stays until it is swept: %s", exc.message)
 
 
-def _feed(updates: Sequence[Callable[[bytes], None]], piece: bytes) -> None:
+def _feed(updates: Sequence[Tell], piece: Piece) -> None:
     for update in updates:
         update(piece)
 
 
-async def gathered(chunks: Chunks, size: int = _PIECE) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of at least `size`, but for the last: fewer hops to the pool."""
-    held: list[bytes] = []
-    length = 0
-    async for chunk in chunks:
-        held.append(chunk)
-        length += len(chunk)
-        if length >= size:
-            yield b"".join(held)
-            held, length = [], 0
-    if held:
-        yield b"".join(held)
-
-
-async def few(chunks: Chunks) -> tuple[bytes, AsyncIterator[bytes] | None]:
+async def few(chunks: Chunks) -> tuple[bytes, AsyncIterator[Piece] | None]:
     """All bytes where they fit into a record, and None; else the first ones, and the rest."""
     rest = aiter(chunks)
     held = b""
@@ -115,7 +86,7 @@ async def few(chunks: Chunks) -> tuple[bytes, AsyncIterator[bytes] | None]:
     return held, None
 
 
-async def joined(*parts: Chunks) -> AsyncIterator[bytes]:
+async def joined(*parts: Chunks) -> AsyncIterator[Piece]:
     """One after the other."""
     for part in parts:
         async for chunk in part:

@@ -24,6 +24,7 @@ from cnr.domain.errors import (
 )
 from cnr.domain.limits import too_large
 from cnr.domain.names import Repository
+from cnr.domain.piece import Piece
 from cnr.registry.blobs import Blobs
 from cnr.registry.core import Core
 from cnr.registry.open_uploads import OpenUploads
@@ -171,14 +172,14 @@ class Uploads:
         bounded = self._bounded(chunks, 0)
         await self._keep(repository, digest, await self._pieces.receive(digest, bounded), durable=True)
 
-    async def _holding(self, upload_id: str, held: "_Held", chunks: Chunks) -> AsyncIterator[bytes]:
+    async def _holding(self, upload_id: str, held: "_Held", chunks: Chunks) -> AsyncIterator[Piece]:
         """The chunks, within the limit; as long as they come the session is touched, or it would be given up."""
         async for chunk in self._bounded(chunks, held.session.size):
             if self._core.clock() - held.session.touched_at > self._touch_us:
                 held.session = await self._touch(upload_id, held.session)
             yield chunk
 
-    async def _bounded(self, chunks: Chunks, size: int) -> AsyncIterator[bytes]:
+    async def _bounded(self, chunks: Chunks, size: int) -> AsyncIterator[Piece]:
         """The chunks after `size` bytes. Raises TooLarge."""
         limit = self._core.limits.blob_bytes
         async for chunk in chunks:

@@ -3,13 +3,14 @@
 One suite (`tests/store/`) holds every driver to these docstrings. A driver that cannot keep one must not open.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Final, Literal, NewType, Protocol, runtime_checkable
 
 from cnr.domain.errors import StoreUnavailable
+from cnr.domain.piece import Piece
 
 VALUE_LIMIT: Final = 512 * 1024
 """Bytes that a record's value may have."""
@@ -20,6 +21,9 @@ PAGE_BYTES: Final = 1024 * 1024
 
 Version = NewType("Version", int)
 """Store-wide, strictly increasing, never used again, also after a delete."""
+
+Tell = Callable[[Piece], None]
+"""Told the bytes of a blob, piece by piece and in their order: in any thread, in one at a time."""
 
 Cursor = NewType("Cursor", str)
 """A place in the feed. Opaque: only its own store can read it."""
@@ -162,8 +166,10 @@ class BlobReader:
 class BlobStore(Protocol):
     """Bytes of any size under ids (32 hex digits) that are random and never used again."""
 
-    async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
+    async def put(self, blob_id: str, chunks: AsyncIterable[Piece], tell: Tell | None = None) -> int:
         """Store all of `chunks`; returns their size in bytes. Durable once it returns.
+
+        `tell`, which may take its time, has been told all of them by then: so they are hashed on their way.
 
         All or nothing: if `chunks` raises, or this process dies, nothing is ever found under the id.
         Raises StoreFull, StoreUnavailable.

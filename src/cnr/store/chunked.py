@@ -13,9 +13,20 @@ from typing import Any, Final
 import msgspec
 
 from cnr.domain.errors import DataCorrupt, OutcomeUnknown, StoreTrouble, StoreUnavailable, TooLarge
+from cnr.domain.piece import Piece
 from cnr.store import keys, records
-from cnr.store.base import ABSENT, BlobNotFound, BlobReader, RecordNotFound, RecordStore, VersionConflict, is_blob_id
+from cnr.store.base import (
+    ABSENT,
+    BlobNotFound,
+    BlobReader,
+    RecordNotFound,
+    RecordStore,
+    Tell,
+    VersionConflict,
+    is_blob_id,
+)
 from cnr.store.records import ChunkedBlob
+from cnr.store.telling import telling
 from cnr.store.update import DELETE, KEEP, Delete, Keep, Updater
 
 PIECE: Final = 256 * 1024
@@ -43,13 +54,13 @@ class ChunkedBlobs:
         self._clock = clock
         self._limit = limit_bytes
 
-    async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
+    async def put(self, blob_id: str, chunks: AsyncIterable[Piece], tell: Tell | None = None) -> int:
         """As BlobStore.put. Raises TooLarge."""
         if not is_blob_id(blob_id):
             raise ValueError(f"not a blob's id: {blob_id!r}")
         try:
             await self._swap(blob_id, self._begun, durable=False)
-            size = await self._write(blob_id, chunks)
+            size = await self._write(blob_id, telling(chunks, tell))
             await self._swap(blob_id, lambda before: self._ended(before, size))
         except (Exception, asyncio.CancelledError) as exc:
             await asyncio.shield(asyncio.ensure_future(self._discard(blob_id)))
@@ -114,7 +125,7 @@ class ChunkedBlobs:
             raise StoreUnavailable("a file took too long to arrive; try again")
         return msgspec.structs.replace(before, state="whole", at=self._clock(), size=size)
 
-    async def _write(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
+    async def _write(self, blob_id: str, chunks: AsyncIterable[Piece]) -> int:
         """Write pieces, AHEAD at a time; none is on its way any more when this returns or raises."""
         size = number = 0
         writes: set[asyncio.Task[None]] = set()
@@ -232,7 +243,7 @@ async def _to_the_end(work: "asyncio.Future[Any]") -> None:
         raise asyncio.CancelledError
 
 
-async def _cut(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+async def _cut(chunks: AsyncIterable[Piece]) -> AsyncGenerator[bytes, None]:
     """The same bytes in pieces."""
     held = bytearray()
     async for chunk in chunks:

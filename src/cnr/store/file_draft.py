@@ -5,19 +5,23 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from cnr.domain.errors import StoreFull, StoreTrouble, StoreUnavailable
+from cnr.domain.piece import Piece
+from cnr.store.base import Tell
 
 FILE_MODE: Final = 0o640
 FOLDER_MODE: Final = 0o750
 _FICLONE: Final = 0x40049409
 """Linux, linux/fs.h: make a file share another's blocks (btrfs, xfs)."""
 _COPY_BYTES: Final = 1024 * 1024
+_SMALL: Final = 32 * 1024
+"""Bytes below which a piece is joined with the ones behind it."""
 
 Step = Callable[[str], None]
 """Told the name of each change of the disk before it is made, so that a test can die there."""
@@ -103,15 +107,16 @@ class Folders:
 class Draft:
     """A blob that is being written. Used by one thread after another; everything here blocks. Raises OSError."""
 
-    def __init__(self, folders: Folders, blob_id: str) -> None:
+    def __init__(self, folders: Folders, blob_id: str, tell: Tell | None = None) -> None:
         self._folders = folders
         self._blob_id = blob_id
+        self._tell = tell
         self._turn = threading.Lock()
         self._handle = -1
         self._path: Path | None = None
         self._discarded = False
 
-    def write(self, piece: Sequence[bytes]) -> None:
+    def write(self, piece: Sequence[Piece]) -> None:
         """Append `piece`."""
         with self._turn:
             if not self._discarded:
@@ -131,7 +136,7 @@ class Draft:
                     self._write([data])
                     offset += len(data)
 
-    def finish(self, piece: Sequence[bytes]) -> None:
+    def finish(self, piece: Sequence[Piece]) -> None:
         """Append `piece`, and make the blob seen and durable."""
         with self._turn:
             if self._discarded:
@@ -173,12 +178,15 @@ class Draft:
         os.rename(self._path, place)
         self._path = place
 
-    def _write(self, piece: Sequence[bytes]) -> None:
+    def _write(self, piece: Sequence[Piece]) -> None:
         self._begin()
-        data = memoryview(piece[0] if len(piece) == 1 else b"".join(piece))
-        while data:
-            self._folders.step("write")
-            data = data[os.write(self._handle, data) :]
+        for part in _parts(piece):
+            if self._tell is not None:
+                self._tell(part)
+            data = memoryview(part)
+            while data:
+                self._folders.step("write")
+                data = data[os.write(self._handle, data) :]
 
     def _begin(self) -> None:
         """Create the file and lock it, which tells other processes that its writer lives."""
@@ -200,3 +208,18 @@ class Draft:
         if self._handle != -1:
             os.close(self._handle)
             self._handle = -1
+
+
+def _parts(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """The same bytes. Each part is told and written while the processor's cache has it; so it is not joined with more.
+
+    But small ones are: a call for each would cost more.
+    """
+    small: list[Piece] = []
+    for piece in pieces:
+        small.append(piece)
+        if len(piece) >= _SMALL:
+            yield small[0] if len(small) == 1 else b"".join(small)
+            small = []
+    if small:
+        yield b"".join(small)

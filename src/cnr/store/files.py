@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cnr.domain.errors import StoreUnavailable
-from cnr.store.base import BlobNotFound, BlobReader, Fact, is_blob_id
+from cnr.domain.piece import Piece
+from cnr.store.base import BlobNotFound, BlobReader, Fact, Tell, is_blob_id
 from cnr.store.file_draft import Draft, Folders, Step, trouble
 from cnr.store.file_pieces import DIRECT, Pieces, read_now
 from cnr.store.place import file_system
+from cnr.store.telling import GATHERED
 
 T = TypeVar("T")
 
-GATHERED: Final = 256 * 1024
-"""Bytes gathered for one hop to the pool: more fall out of the processor's cache, and cost a third more to store."""
+MOST: Final = 1024 * 1024
+"""Bytes that wait for the piece before them, and then take one hop. Hops cost more than all Python between them."""
+
 _NO_LINK: Final = (errno.EMLINK, errno.EPERM, errno.EACCES, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What says that this file cannot have one more name: ext4 stops at 65,000."""
 
@@ -45,26 +48,30 @@ class FileBlobs:
         except OSError as exc:
             raise StoreUnavailable(f"{self._root} cannot be used: {exc.strerror}") from exc
 
-    async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
-        """As BlobStore.put. While a piece is written the next is gathered."""
-        async with self._draft(blob_id) as draft:
-            return await self._fill(draft, _gathered(chunks))
+    async def put(self, blob_id: str, chunks: AsyncIterable[Piece], tell: Tell | None = None) -> int:
+        """As BlobStore.put. While a piece is told and written, in one hop to the pool, the next is gathered."""
+        async with self._draft(blob_id, tell) as draft:
+            return await self._fill(draft, chunks)
 
-    async def _fill(self, draft: Draft, pieces: AsyncGenerator[list[bytes], None]) -> int:
-        size = 0
+    async def _fill(self, draft: Draft, chunks: AsyncIterable[Piece]) -> int:
+        size = waiting = 0
+        piece: list[Piece] = []
         writing: asyncio.Future[None] | None = None
-        end: list[bytes] = []
-        piece = await anext(pieces, end)
-        while more := await anext(pieces, end):
-            if writing is not None:
-                await writing
-            writing = self._begin(partial(draft.write, piece))
-            size += sum(map(len, piece))
-            piece = more
+        async for chunk in chunks:
+            if not chunk:
+                continue
+            piece.append(chunk)
+            waiting += len(chunk)
+            size += len(chunk)
+            if waiting >= MOST or (waiting >= GATHERED and (writing is None or writing.done())):
+                if writing is not None:
+                    await writing
+                writing = self._begin(partial(draft.write, piece))
+                piece, waiting = [], 0
         if writing is not None:
             await writing
         await self._begin(partial(draft.finish, piece))
-        return size + sum(map(len, piece))
+        return size
 
     async def open(self, blob_id: str, start: int = 0, stop: int | None = None) -> BlobReader:
         """As BlobStore.open. A part of up to 256 KiB is read here if it is in the page cache, without a thread."""
@@ -141,11 +148,11 @@ class FileBlobs:
         """As BlobStore.close. The pool is its owner's."""
 
     @asynccontextmanager
-    async def _draft(self, blob_id: str) -> AsyncIterator[Draft]:
+    async def _draft(self, blob_id: str, tell: Tell | None = None) -> AsyncIterator[Draft]:
         """A draft that leaves nothing if the block fails or is cancelled."""
         if not is_blob_id(blob_id):
             raise ValueError(f"not a blob's id: {blob_id!r}")
-        draft = Draft(self._folders, blob_id)
+        draft = Draft(self._folders, blob_id, tell)
         try:
             yield draft
         except (Exception, asyncio.CancelledError):
@@ -176,21 +183,6 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
-
-
-async def _gathered(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], None]:
-    """The chunks, as many together as make a hop worth its while."""
-    piece: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        if chunk:
-            piece.append(chunk)
-            size += len(chunk)
-        if size >= GATHERED:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
 
 
 async def _one(data: bytes) -> AsyncIterator[bytes]:

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final
 
-from cnr.store.base import BlobNotFound, BlobReader, is_blob_id
+from cnr.domain.piece import Piece
+from cnr.store.base import BlobNotFound, BlobReader, Tell, is_blob_id
+from cnr.store.telling import telling
 
 _PIECE: Final = 1024 * 1024
 
@@ -15,10 +17,10 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
 
-    async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
+    async def put(self, blob_id: str, chunks: AsyncIterable[Piece], tell: Tell | None = None) -> int:
         """As BlobStore.put."""
         _check(blob_id)
-        data = b"".join([chunk async for chunk in chunks])
+        data = b"".join([chunk async for chunk in telling(chunks, tell)])
         await asyncio.sleep(0)
         self._blobs[blob_id] = data
         return len(data)

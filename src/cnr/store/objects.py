@@ -15,13 +15,15 @@ from typing import Any, Final, TypeVar
 import obstore
 
 from cnr.domain.errors import StoreTrouble, StoreUnavailable, TooLarge
+from cnr.domain.piece import Piece
 from cnr.domain.store_url import StoreUrl
-from cnr.store.base import BlobNotFound, BlobReader, Fact, StoreRefused, is_blob_id
+from cnr.store.base import BlobNotFound, BlobReader, Fact, StoreRefused, Tell, is_blob_id
 from cnr.store.drivers import Given
 from cnr.store.object_address import ObjectAddress, ObjectStore, Patience
 from cnr.store.object_reader import Pieces, at_once
 from cnr.store.object_state import facts
 from cnr.store.object_trouble import FAILURES, NoAccess, cannot_do, is_absent, is_beyond_the_end, trouble
+from cnr.store.telling import telling
 
 T = TypeVar("T")
 
@@ -114,13 +116,13 @@ class ObjectBlobs:
         size = f"in parts of {PART // MIB} MiB; a file may have {PART * PARTS // MIB // 1024} GiB"
         return [*found, Fact("large files", size)]
 
-    async def put(self, blob_id: str, chunks: AsyncIterable[bytes]) -> int:
+    async def put(self, blob_id: str, chunks: AsyncIterable[Piece], tell: Tell | None = None) -> int:
         """As BlobStore.put. Up to PART bytes in one request, else in parts, one of them under way at a time.
 
         Raises TooLarge above PART * PARTS bytes.
         """
         path = self._path(blob_id)
-        parts = _parts(chunks)
+        parts = _parts(telling(chunks, tell))
         first, second = await anext(parts, b""), await anext(parts, b"")
         if not second:
             try:
@@ -294,7 +296,7 @@ async def settled(call: Awaitable[T]) -> T:
         raise
 
 
-async def _parts(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def _parts(chunks: AsyncIterable[Piece]) -> AsyncIterator[bytes]:
     """The same bytes in pieces of PART, but for the last."""
     held = bytearray()
     async for chunk in chunks:

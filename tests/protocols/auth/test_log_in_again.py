@@ -59,6 +59,19 @@ def test_every_way_to_show_a_password_waits(way: str, world: World) -> None:
         assert "too many wrong passwords" in answer.text
 
 
+def test_guessing_the_old_password_for_a_new_one_waits(world: World) -> None:
+    with world.http(**{"X-Forwarded-For": "192.0.2.99"}) as http:
+        assert http.get("/v2/", headers=basic("tess")).status_code == 200
+
+        def change(old: str) -> httpx.Response:
+            body = {"old": old, "new": "another password"}
+            return http.put("/api/v1/admin/me/password", json=body, headers=basic("tess"))
+
+        assert [change("wrong password").status_code for _ in range(3)] == [403] * 3
+        assert change("wrong password").status_code == 429
+        assert change(PASSWORD).status_code == 200  # it was right just now, so it never waits
+
+
 def test_a_user_at_work_is_not_locked_out(world: World) -> None:
     with world.http() as here:
         assert here.get("/v2/", headers=basic("will")).status_code == 200

@@ -38,6 +38,9 @@ def people(world: World) -> None:
     world.on_store(make)
 
 
+UNUSED = b"no manifest names this"
+
+
 class Place:
     """A repository with the releases 1.0.0 and 2.0.0, and the channel `stable` at 1.0.0; the index of a chart."""
 
@@ -59,6 +62,7 @@ class Place:
     def fill(self) -> None:
         for release in ("1.0.0", "2.0.0"):
             assert self.oci.chart(release).status_code == 201
+        self.oci.blob(UNUSED)
         assert self.http.post(f"{self.cnr}/channels/stable/1.0.0").status_code == 200
 
     def push(self, release: str, *, format: str = "helm", extra: bytes = OTHER, force: bool = False) -> httpx.Response:
@@ -184,6 +188,7 @@ DELETES: list[tuple[str, Callable[[Place], httpx.Response]]] = [
         lambda at: at.oci.call("DELETE", f"manifests/{at.oci.get('manifests/1.0.0').headers['docker-content-digest']}"),
     ),
     ("chartmuseum", lambda at: at.http.delete(f"/helm/api/apart/charts/{at.name}/1.0.0")),
+    ("oci blob", lambda at: at.oci.call("DELETE", f"blobs/{digest(UNUSED)}")),
 ]
 
 
