@@ -113,6 +113,7 @@ def test_podman(tmp_path: Path, site: str, podman: Program) -> None:
     assert podman.refused("push", "--tls-verify=false", image, f"{site}/other/podman:1")
     podman("rmi", image)
     podman("pull", "--tls-verify=false", image)
+    assert f"{site}/team/app" in podman("search", "--tls-verify=false", f"{site}/app")
     podman("logout", site)
     podman("rmi", image)
     assert podman.refused("pull", "--tls-verify=false", image)

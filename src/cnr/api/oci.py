@@ -52,7 +52,7 @@ def adapter(
         *BlobRoutes(registry).routes(),
         *ManifestRoutes(registry, stall_s).routes(),
         # Who may log in is asked to, or some clients would never show him more than the public ones.
-        *ListRoutes(registry, "login" if scheme == "bearer" else "list").routes(),
+        *ListRoutes(registry, "catalog" if scheme == "bearer" else "list").routes(),
         *(TokenRoutes(tokens, stall_s).routes() if tokens is not None else ()),
     ]
     return Adapter(

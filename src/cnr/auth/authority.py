@@ -14,7 +14,7 @@ from cnr.domain.policy import policy_path
 
 IsPublic = Callable[[str], Awaitable[bool]]
 """Whether what is at a path may be pulled by anybody."""
-_READING: Final = ("public", "login", "pull", "list")
+_READING: Final = ("public", "login", "pull", "list", "catalog")
 
 
 class Authority(Protocol):
@@ -57,7 +57,7 @@ class AccountAuthority:
         except Denied as exc:
             exc.who = caller.who
             raise
-        lists = access.action in ("list", "login")
+        lists = access.action in ("list", "login", "catalog")
         return Grant(
             caller.name,
             None
@@ -76,6 +76,8 @@ class AccountAuthority:
             case "login":
                 if caller.is_anybody and caller.scopes is None:
                     raise _login()
+            case "catalog":
+                _check_catalog(caller)
             case "list":
                 pass
             case "admin" | "self":
@@ -123,6 +125,18 @@ async def _nothing(repositories: Sequence[Repository]) -> Sequence[bool]:
 def _is_unscoped(caller: Caller, lists: bool) -> bool:
     """Whether all that the caller may pull counts, and not only what his bearer token was made for."""
     return caller.scopes is None or (lists and any(map(is_catalog, caller.scopes)))
+
+
+def _check_catalog(caller: Caller) -> None:
+    """Raises LoginRequired, and InsufficientScope, or a client would take the catalog for as empty as its token.
+
+    podman's is: it logs in, and asks for the catalog with the token that it got for nothing in particular.
+    """
+    if caller.scopes is None:
+        if caller.is_anybody:
+            raise _login()
+    elif not caller.is_anybody and not any(map(is_catalog, caller.scopes)):
+        raise InsufficientScope("the bearer token was not made for the catalog")
 
 
 def _check_administration(caller: Caller, access: Access) -> None:

@@ -13,10 +13,11 @@ from cnr.domain.audit import OPEN, Who
 from cnr.domain.names import Repository
 from cnr.domain.policy import policy_path
 
-Action = Literal["public", "login", "pull", "push", "delete", "list", "admin", "self"]
+Action = Literal["public", "login", "pull", "push", "delete", "list", "catalog", "admin", "self"]
 """What a caller must be allowed to do: `public` is open to all by intent, `login` to all whom the server knows,
-`list` shows only what may be pulled. `admin` is to administer the path, and without one the whole registry; `self` is
-for whoever shows a password or a robot token, about himself and what is his."""
+`list` shows only what may be pulled, and so does `catalog`, to all whom the server knows. `admin` is to administer the
+path, and without one the whole registry; `self` is for whoever shows a password or a robot token, about himself and
+what is his."""
 
 Sees = Callable[[Sequence[Repository]], Awaitable[Sequence[bool]]]
 """Which of these repositories the caller may pull, in their order."""

@@ -96,7 +96,7 @@ def _result(error: CnrError | None, status: int) -> Result:
 
 
 def _is_told(route: Route, access: Access, error: CnrError | None, result: Result, who: Who) -> bool:
-    if isinstance(error, LoginRequired) and access.action == "login" and who is ANONYMOUS:
+    if isinstance(error, LoginRequired) and access.action in ("login", "catalog") and who is ANONYMOUS:
         return False  # how every client asks where to log in
     if route.changes:
         return True

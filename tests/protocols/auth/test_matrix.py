@@ -83,7 +83,7 @@ NEEDS: Mapping[tuple[str, str], str] = {
     ("GET", "/v2/_oci/ext/discover"): "public",
     ("GET", "/token"): "public",
     ("POST", "/token"): "public",
-    ("GET", "/v2/_catalog"): "login",
+    ("GET", "/v2/_catalog"): "catalog",
     ("GET", "/v2/{name}/tags/list"): "pull",
     ("GET", "/v2/{name}/referrers/{reference}"): "pull",
     ("GET", "/v2/{name}/manifests/{reference}"): "pull",
@@ -187,8 +187,8 @@ def expected(needs: str, who: str, place: str, protocol: str) -> int | None:
         return None if who == "admin" else 403
     if needs in ("self", "user"):
         return 403 if who == "anonymous" or (needs == "user" and "robot" in who) else None
-    if needs in ("list", "login"):
-        return 401 if needs == "login" and who == "anonymous" else None
+    if needs in ("list", "login", "catalog"):
+        return 401 if needs != "list" and who == "anonymous" else None
     namespace = place.partition("/")[0]
     if needs == "seen":
         return 401 if who == "anonymous" and namespace != "open" else None
