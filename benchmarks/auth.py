@@ -58,14 +58,15 @@ def ratios(folder: Path, what: str) -> dict[str, float]:
     with cnr(folder, workers=1) as opened, cnr(folder, workers=1, CNR_AUTH="authenticated") as closed:
         ways = {"open server": Way(*opened, "private", {}), **ways_of(*closed)}
         rounds = [{name: way.cost() for name, way in ways.items()} for _ in range(ROUNDS)]
+    medians: dict[str, float] = {}
     for name in ways:
         found = sorted(each["open server"] / each[name] for each in rounds)
-        bar = BARS.get(name)
-        verdict = "" if bar is None else f"bar {bar:g}: {'met' if median(found) >= bar else 'MISSED'}"
+        medians[name], bar = median(found), BARS.get(name)
+        verdict = "" if bar is None else f"bar {bar:g}: {'met' if medians[name] >= bar else 'MISSED'}"
         cost = median(each[name] for each in rounds) * 1e6
         spread = f"({found[0]:.2f} to {found[-1]:.2f})"
-        print(f"{name + what:<28} {cost:6.1f} us an answer  {median(found):5.2f} {spread} {verdict}", flush=True)
-    return {name: median(each["open server"] / each[name] for each in rounds) for name in ways}
+        print(f"{name + what:<28} {cost:6.1f} us an answer  {medians[name]:5.2f} {spread} {verdict}", flush=True)
+    return medians
 
 
 def ways_of(address: str, pid: int) -> dict[str, "Way"]:

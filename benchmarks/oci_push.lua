@@ -1,7 +1,7 @@
 -- Artifact pushes: a layer of LAYER bytes, and a manifest by tag. The empty config is there: three requests each; or
 -- with a third word in each line of LAYERS a config of its own is pushed too: five requests each.
--- ROUND is in the names of the repositories. LAYERS is a file of lines "text digest [config's digest]"; the layer is the text, 16 digits, filled up with x; the
--- config is {"n":"<text>"}.
+-- ROUND is in the names of the repositories. LAYERS is a file of lines "text digest [config's digest]"; the layer is
+-- the text, 16 digits, filled up with x; the config is {"n":"<text>"}.
 local number = 0
 local CONFIG = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 local OCI = "application/vnd.oci.image.manifest.v1+json"

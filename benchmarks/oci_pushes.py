@@ -48,8 +48,8 @@ def main() -> None:
 def in_turn(number: int, load: Load, ours: Server, theirs: Server, folder: Path) -> tuple[Measured, Measured]:
     """A round; who begins changes."""
     servers = (ours, theirs) if number % 2 else (theirs, ours)
-    found = [measured(number, load, server, folder) for server in servers]
-    return (found[0], found[1]) if number % 2 else (found[1], found[0])
+    found = {server: measured(number, load, server, folder) for server in servers}
+    return found[ours], found[theirs]
 
 
 def measured(number: int, load: Load, server: Server, folder: Path) -> Measured:

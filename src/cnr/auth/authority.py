@@ -73,11 +73,11 @@ class AccountAuthority:
         if access.action not in _READING:
             _refuse_other_sites(headers)
         match access.action:
-            case "login":
+            case "login" | "catalog":
                 if caller.is_anybody and caller.scopes is None:
                     raise _login()
-            case "catalog":
-                _check_catalog(caller)
+                if access.action == "catalog":
+                    _check_catalog(caller)
             case "list":
                 pass
             case "admin" | "self":
@@ -128,14 +128,11 @@ def _is_unscoped(caller: Caller, lists: bool) -> bool:
 
 
 def _check_catalog(caller: Caller) -> None:
-    """Raises LoginRequired, and InsufficientScope, or a client would take the catalog for as empty as its token.
+    """Raises InsufficientScope, or a client would take the catalog for as empty as its token.
 
     podman's is: it logs in, and asks for the catalog with the token that it got for nothing in particular.
     """
-    if caller.scopes is None:
-        if caller.is_anybody:
-            raise _login()
-    elif not caller.is_anybody and not any(map(is_catalog, caller.scopes)):
+    if not caller.is_anybody and not _is_unscoped(caller, lists=True):
         raise InsufficientScope("the bearer token was not made for the catalog")
 
 

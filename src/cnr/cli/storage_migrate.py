@@ -1,7 +1,6 @@
 """`cnr storage migrate`: everything of one store into another."""
 
 import asyncio
-import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import msgspec
 
 from cnr.app import POOL_THREADS
 from cnr.cli.audited import audited, tell
@@ -26,7 +24,6 @@ from cnr.store.migration import Migrator, Tally, survey
 from cnr.store.open import Stores, open_store
 
 Progress = Callable[[int], None]
-_AUDIT_LOG: Final = "CNR_AUDIT_LOG"
 _SHOWN: Final = 20
 """Damaged things that are listed for a person; JSON has all of them."""
 
@@ -59,8 +56,8 @@ def command(
     same words, if it was interrupted: it goes on where it ended, and no server opens TO before it has finished.
     Every file is held against its digest. CNR_KV_PREFIX and CNR_MAX_CHUNKED_BLOB count for both.
     """
-    config = load({})
     places = _Place.of(source, from_blobs), _Place.of(target, to_blobs)
+    config = load({}, unless_set={"CNR_AUDIT_LOG": places[1].audit_log})
     if places[0].overlaps(places[1]):
         raise click.UsageError("FROM and TO are the same store")
     if (folder := places[0].folder) is not None and not (folder / "records.sqlite").is_file():
@@ -100,6 +97,11 @@ class _Place:
     def folder(self) -> Path | None:
         """The folder of the records, where they are in one."""
         return Path(self.records.path) if self.records.scheme == FILE else None
+
+    @property
+    def audit_log(self) -> str:
+        """The log beside the records, where they are in a folder."""
+        return str(self.folder / "audit.log") if self.folder is not None else "off"
 
     @property
     def name(self) -> str:
@@ -142,18 +144,10 @@ async def _run(source: _Place, target: _Place, config: Config, jobs: int, dry_ru
             leave_damaged=leave_damaged,
             passed=begin(found.size),
         )
-        with audited(_log_of(target, config)):
+        with audited(config):
             done = await migrator.run()
             tell(records=done.records, files=done.blobs, damaged=len(done.damaged))
             return done
-
-
-def _log_of(target: _Place, config: Config) -> Config:
-    """With the audit log of the store that is made: the one that is set, else the one in its folder, if it has one."""
-    if _AUDIT_LOG in os.environ:
-        return config
-    beside = str(target.folder / "audit.log") if target.folder is not None else "off"
-    return msgspec.structs.replace(config, audit_log=beside)
 
 
 def _as_json(done: Tally, dry_run: bool, unfinished: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import click
@@ -41,10 +42,13 @@ def store_options(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def load(flags: Mapping[str, Any]) -> Config:
-    """The settings of flags and environment. Raises click.ClickException with one sentence."""
+def load(flags: Mapping[str, Any], *, unless_set: Mapping[str, str] = MappingProxyType({})) -> Config:
+    """The settings of flags, environment, and of `unless_set` for variables that the environment has not.
+
+    Raises click.ClickException with one sentence.
+    """
     try:
-        return Config.load(os.environ, flags)
+        return Config.load({**unless_set, **os.environ}, flags)
     except ConfigError as exc:
         raise click.ClickException(str(exc)) from None
 

@@ -62,9 +62,8 @@ class OpenUploads:
                 retry_after_s=RETRY_AFTER_S,
             )
         self._open[repository] += 1
+        self._owned[owner] += 1
         self._total += 1
-        if owner:
-            self._owned[owner] += 1
 
     def ended(self, repository: Repository, owner: str) -> None:
         """One upload is over."""

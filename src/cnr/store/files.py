@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 MOST: Final = 1024 * 1024
 """Bytes that wait for the piece before them, and then take one hop. Hops cost more than all Python between them."""
-
 _NO_LINK: Final = (errno.EMLINK, errno.EPERM, errno.EACCES, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What says that this file cannot have one more name: ext4 stops at 65,000."""
 

@@ -1,8 +1,7 @@
 """What is stored, told to somebody meanwhile: for drivers that have no thread of their own for a piece."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from functools import partial
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final
 
 from cnr.domain.piece import Piece
@@ -12,24 +11,27 @@ GATHERED: Final = 256 * 1024
 """Bytes gathered for one hop to a thread: more fall out of the processor's cache, and cost a third more."""
 
 
-async def telling(chunks: AsyncIterable[Piece], tell: Tell | None) -> AsyncIterator[Piece]:
+def telling(chunks: AsyncIterable[Piece], tell: Tell | None) -> AsyncIterable[Piece]:
     """The same bytes. Each piece is told in a thread, while it is stored and the next one comes.
 
     At the end all of them have been told.
     """
-    telling: asyncio.Task[None] | None = None
-    async for piece in gathered(chunks):
-        if tell is not None:
-            if telling is not None:
-                await telling
-            telling = asyncio.create_task(asyncio.to_thread(partial(_tell, tell, piece)))
+    return chunks if tell is None else _telling(chunks, tell)
+
+
+async def _telling(chunks: AsyncIterable[Piece], tell: Tell) -> AsyncIterator[Piece]:
+    under_way: asyncio.Task[None] | None = None
+    async for piece in _gathered(chunks):
+        if under_way is not None:
+            await under_way
+        under_way = asyncio.create_task(asyncio.to_thread(_tell, tell, piece))
         for each in piece:
             yield each
-    if telling is not None:
-        await telling
+    if under_way is not None:
+        await under_way
 
 
-async def gathered(chunks: AsyncIterable[Piece], size: int = GATHERED) -> AsyncGenerator[list[Piece], None]:
+async def _gathered(chunks: AsyncIterable[Piece]) -> AsyncIterator[list[Piece]]:
     """The chunks, as many together as make a hop to a thread worth its while."""
     held: list[Piece] = []
     length = 0
@@ -37,7 +39,7 @@ async def gathered(chunks: AsyncIterable[Piece], size: int = GATHERED) -> AsyncG
         if chunk:
             held.append(chunk)
             length += len(chunk)
-        if length >= size:
+        if length >= GATHERED:
             yield held
             held, length = [], 0
     if held:
